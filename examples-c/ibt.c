@@ -65,6 +65,19 @@ static ibt_status do_compare(struct run *run)
                        &run->err);
 }
 
+static ibt_status do_import(struct run *run)
+{
+    ibt_storage *from = NULL;
+    ibt_status status = IBT_OK;
+
+    if (run->from != NULL)
+        status = ibt_storage_open_dir(run->from, IBT_DIR_READ_ONLY, &from, &run->err);
+    if (status >= 0)
+        status = ibt_import(run->storage, from, run->operands[0], run->options, &run->report, &run->err);
+    ibt_storage_free(from);
+    return status;
+}
+
 static ibt_status do_consolidate(struct run *run)
 {
     return ibt_consolidate(run->storage, run->operands[0], run->options, &run->report, &run->err);
@@ -136,6 +149,11 @@ const struct command commands[] = {
       "prune KEY --keep-... N | --snapshot STAMP | --at WHEN\n\nRemoves the snapshots of KEY that no --keep-... option "
       "keeps, or those that\n--snapshot and --at select, and then the backup files that no other snapshot needs. If WHEN is a time,\n"
       "exactly one snapshot must be of that day or minute, or of the second that ends at that moment.", do_prune, print_prune },
+    { "import", IMPORT, 1, 1, "import the backups of incremental-backups-tools 0.1",
+      "import KEY\n\nMakes a snapshot of each backup that incremental-backups-tools 0.1, the Python ancestor of\n"
+      "libibt, made of the directory KEY, with the date of that backup. Its files, such as\n"
+      "KEY.full.2013-12-01T10:30:00.123456.tgz, are only read. The next import adds those that are new.",
+      do_import, print_import },
     { "consolidate", CONSOLIDATE, 1, 1, "make a full snapshot with the contents of the newest one",
       "consolidate KEY\n\nMakes a new full snapshot with the contents of the newest snapshot of KEY. Reads\n"
       "only the store, not the source.",

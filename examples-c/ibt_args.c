@@ -430,6 +430,12 @@ static int apply_no_lock(struct run *run, const char *argument)
     return accepted(ibt_options_set_allow_unlocked(run->options, 1));
 }
 
+static int apply_from(struct run *run, const char *argument)
+{
+    run->from = argument;
+    return *argument != '\0';
+}
+
 static int apply_json(struct run *run, const char *argument)
 {
     (void)argument;
@@ -451,10 +457,14 @@ const struct option options[] = {
       apply_store },
     { "--cache", "DIR", EVERY, "where copies of states and signatures are kept (default: ~/.cache/ibt)", apply_cache },
     { "--no-cache", NULL, EVERY, "keep and use no such copies", apply_no_cache },
+    { "--from", "DIR", IMPORT, "where the files to import are (default: in the store)", apply_from },
+    { "--key", "K", IMPORT, "the key of the new snapshots (default: KEY)", apply_key },
     { "--key", "K", BACKUP, "the name of the series (default: the last component of SOURCE)", apply_key },
-    { "--host", "NAME", BACKUP, "the name of this host in the snapshot (default: the system's)", apply_host },
+    { "--host", "NAME", BACKUP | IMPORT, "the name of this host in the snapshot (default: the system's)", apply_host },
     { "--source-name", "NAME", BACKUP, "the name of SOURCE in the snapshot (default: its path)", apply_source_name },
-    { "--allow-source-change", NULL, BACKUP, "continue the series from another source or host",
+    { "--source-name", "NAME", IMPORT, "the name of the source in the snapshots (default: its path)",
+      apply_source_name },
+    { "--allow-source-change", NULL, BACKUP | IMPORT, "continue the series from another source or host",
       apply_source_change },
     { "--allow-empty", NULL, BACKUP, "back up an empty SOURCE although the newest snapshot has entries",
       apply_allow_empty },
@@ -477,7 +487,7 @@ const struct option options[] = {
     { "--at", "WHEN", AT,
       "select the snapshot with this stamp, or the last one made until the end of this time:\n"
       "                   " TIME_FORMS, apply_at },
-    { "--label", "NAME=VALUE", BACKUP, "give the snapshot a label; may be repeated", apply_label },
+    { "--label", "NAME=VALUE", BACKUP | IMPORT, "give the snapshot a label; may be repeated", apply_label },
     { "--label", "NAME", LIST | RESTORE | FILES | CAT | FIND | STATS | COMPARE | PRUNE,
       "only snapshots with this label, or NAME=VALUE; may be repeated", apply_label_filter },
     { "--include", "GLOB", RESTORE | COMPARE | DIFF,
@@ -516,9 +526,9 @@ const struct option options[] = {
       apply_metadata_only },
     { "--recursive", NULL, FILES, "list everything below PATH", apply_recursive },
     { "--threads", "N", WORKERS, "worker threads (default 0: one for each core)", apply_threads },
-    { "--level", "N", BACKUP | CONSOLIDATE, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",
+    { "--level", "N", BACKUP | CONSOLIDATE | IMPORT, "compression, 1 (fast) to 19 (small), 0 for none (default 3)",
       apply_level },
-    { "--part-size", "SIZE", BACKUP | CONSOLIDATE,
+    { "--part-size", "SIZE", BACKUP | CONSOLIDATE | IMPORT,
       "store a longer archive in parts of at most SIZE: 4095M, 100G (default 0: in one file)", apply_part_size },
     { "--checkpoint", "SIZE", BACKUP | PRUNE,
       "a full that is killed or fails loses at most about SIZE of its work: the next full goes\n"
@@ -530,7 +540,7 @@ const struct option options[] = {
     { "--heal", NULL, BACKUP,
       "an increment reads everything that it takes over, and stores again what the store has lost", apply_heal },
     { "--skip-unchanged", NULL, BACKUP, "an increment makes no snapshot if nothing changed", apply_skip_unchanged },
-    { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE,
+    { "--no-lock", NULL, BACKUP | PRUNE | CONSOLIDATE | IMPORT,
       "go on if the store cannot be locked: nobody else may write to KEY meanwhile", apply_no_lock },
     { "--lock-wait", "SECONDS", EVERY, "wait so long for another operation that uses KEY (default 0; -1 for ever)",
       apply_lock_wait },

@@ -218,6 +218,19 @@ void print_compare(const struct run *run)
                deleted, created, modified, metadata);
 }
 
+void print_import(const struct run *run)
+{
+    size_t i, count = ibt_report_snapshot_count(run->report);
+
+    for (i = 0; i < count; i++)
+        printf("imported %s %s\n", ibt_report_snapshot_stamp(run->report, i),
+               ibt_report_snapshot_kind(run->report, i));
+    if (count == 0)
+        puts("every backup is imported already");
+    else
+        print_store(run);
+}
+
 void print_consolidate(const struct run *run)
 {
     print_subject(run);

@@ -65,6 +65,7 @@ struct run {
     const char *operands[3];
     int operand_count;
     const char *store;
+    const char *from; /* the directory of --from; NULL if it is not given */
     int json;
     int quiet;
     int dry_run;
@@ -107,7 +108,8 @@ enum {
     KEYS = 2048,
     FIND = 4096,
     STATS = 8192,
-    EVERY = 16383
+    IMPORT = 16384,
+    EVERY = 32767
 };
 
 struct command {
@@ -187,6 +189,7 @@ void print_json_error(ibt_status status, const char *message);
 void print_backup(const struct run *run);
 void print_restore(const struct run *run);
 void print_compare(const struct run *run);
+void print_import(const struct run *run);
 void print_consolidate(const struct run *run);
 void print_rebuild(const struct run *run);
 

@@ -2754,6 +2754,11 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  * target of a link is "", user and group are NULL, hash, hard links and
  * extended attributes are unknown, and a socket appears as a FIFO.
  *
+ * If libibt has no snapshot that the options select, but incremental-backups-tools
+ * 0.1, the Python ancestor of libibt, has such a backup of `key`, the call
+ * restores that one; see ibt_import() for what it records. It needs space in
+ * $TMPDIR for two copies of the tree.
+ *
  * `*report` and `*err` as for ibt_full_backup(), with one difference: the
  * report lists the backup files that the snapshot needs.
  *
@@ -2792,6 +2797,10 @@ ibt_status ibt_restore(ibt_storage *storage,
  * see ibt_report_snapshot_count(). If options select a snapshot, the report
  * lists that one, and all backup files that it needs: see
  * ibt_report_file_count().
+ *
+ * A backup of incremental-backups-tools 0.1, the Python ancestor of libibt, is
+ * listed too, unless it is imported (ibt_import()). Its state is read whole. It
+ * is selected only where libibt has no snapshot.
  *
  * Unless options select a snapshot, the call reads only a few KiB of each
  * state, however long the state is. It finds damage of these bytes;
@@ -2832,7 +2841,8 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * signature. Verifies all snapshots of `key`, or of every key if key is NULL.
  * If options select a snapshot, verifies that one; with an expected digest and
  * no selection, the newest one. ibt_options_set_verify() and
- * ibt_options_set_verify_part() make it read less. Changes nothing.
+ * ibt_options_set_verify_part() make it read less. Changes nothing. Backups of
+ * the Python ancestor are verified only after their import (ibt_import()).
  *
  * `*report` and `*err` as for ibt_full_backup(). A loss does not end the
  * operation. Each loss is a problem that names the path, the backup file
@@ -2971,9 +2981,10 @@ ibt_status ibt_diff(ibt_snapshot *before,
 /**
  * Calls `key` for each key that has a snapshot, in ascending order. Lists the
  * names of the storage's files once and reads no file, so it costs little: a
- * damaged state counts as a snapshot here. ibt_list_snapshots() reads the
- * states. Only states of several keys with the same stamp are read, because
- * all but one are copies, which do not count. Locks nothing.
+ * damaged state counts as a snapshot here, and so does a backup of the Python
+ * ancestor (ibt_import()). ibt_list_snapshots() reads the states. Only states of
+ * several keys with the same stamp are read, because all but one are copies,
+ * which do not count. Locks nothing.
  *
  * Returns IBT_OK, also for a storage without snapshots; IBT_ERR_INVALID_ARG if
  * key is NULL; IBT_ERR_NOT_FOUND if the storage is a directory that does not
@@ -3142,6 +3153,66 @@ ibt_status ibt_rebuild_cache(ibt_storage *storage,
                              const ibt_options *options,
                              ibt_report **report,
                              ibt_error **err);
+
+/**
+ * Imports the backups that incremental-backups-tools 0.1, the Python ancestor
+ * of libibt, made of one directory: makes a snapshot in `storage` of each of
+ * them, the oldest first. `from` is the storage with the ancestor's files, NULL
+ * if they are in `storage` itself. `key` is the name of the directory, with
+ * which the names of the files begin. The ancestor's files are only read.
+ *
+ * A backup with a "full" archive becomes a full snapshot, any other one an
+ * increment. Each snapshot has the ancestor's date as its stamp and its date,
+ * and the directory in the ancestor's state as its source. The new key is
+ * `key`, or that of ibt_options_set_key(). Backups whose stamps the new key has
+ * already are not imported again: repeat an import that was interrupted, or
+ * import later backups, with the same call. To go on with libibt, make
+ * increments of the same directory with the new key.
+ *
+ * The ancestor records little: of a file the content and the modification time;
+ * for files in "full" and "created" archives also permissions and owner; of
+ * directories and symbolic links only those of the last full, and the names of
+ * directories made later. A file that only a delta changed keeps permissions
+ * and owner. A directory of which nothing is recorded has those of the
+ * directory above, and the date of its backup. A process that may not change
+ * owners records itself as owner (IBT_PROBLEM_METADATA).
+ *
+ * Each backup is rebuilt in the directory for temporary files ($TMPDIR), which
+ * needs space for one whole tree, and all paths of a backup are held in memory.
+ *
+ * Uses the options for compression, parts, threads, the cache, the lock, the
+ * host, the name of the source, labels and deltas. `*report` and `*err` as for
+ * ibt_full_backup(): the report lists the new snapshots with the reason
+ * "imported", and their backup files. The change callback gets the changes of
+ * each snapshot.
+ *
+ * Returns IBT_OK; IBT_PARTIAL if metadata could not be kept;
+ * IBT_ERR_INVALID_ARG if key is NULL or not UTF-8, the new key is malformed, a
+ * setter of options failed, or an option has no use here (a snapshot, filters,
+ * a root, delete_extra, an expected digest, dry_run); IBT_ERR_NOT_FOUND if
+ * there is no such backup; IBT_ERR_CORRUPT if a file of the ancestor is damaged
+ * or forged, and IBT_ERR_MISSING if one is gone, with the name in
+ * ibt_error_path(); IBT_ERR_MISMATCH if the new key has files that are later
+ * than a backup that it does not have, or the backups are of several
+ * directories (see ibt_options_set_source_name() and
+ * ibt_options_set_allow_source_change()); IBT_ERR_UNSUPPORTED if a storage
+ * lacks a function; IBT_ERR_LIMIT if a state is longer than a GiB; IBT_ERR_BUSY,
+ * IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with
+ * IBT_ON_ERROR_STOP the first problem's status.
+ *
+ * Before the first snapshot is made, all states are read, and the archives that
+ * they need must be there. After an error the snapshots made so far stay, and
+ * each of them is whole; the report lists them.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_import(ibt_storage *storage,
+                      ibt_storage *from,
+                      const char *key,
+                      const ibt_options *options,
+                      ibt_report **report,
+                      ibt_error **err);
 
 /**
  * ==== Looking into a snapshot ====
@@ -3654,7 +3725,8 @@ const char *ibt_report_snapshot_stamp(const ibt_report *report,
 IBT_API const char *ibt_report_snapshot_key(const ibt_report *report, size_t i);
 
 /**
- * The kind of snapshot i: "full" or "incremental".
+ * The kind of snapshot i: "full" or "incremental". A backup of the Python
+ * ancestor that is not imported is "ancestor-full" or "ancestor-incremental".
  *
  * Since: 0.1
  */
@@ -3663,7 +3735,7 @@ const char *ibt_report_snapshot_kind(const ibt_report *report,
                                      size_t i);
 
 /**
- * The tree digest of snapshot i.
+ * The tree digest of snapshot i; "" for a backup of the Python ancestor.
  *
  * Since: 0.1
  */

@@ -673,6 +673,15 @@ public:
         return run(ibt_verify, o, key);
     }
     report prune(const std::string &key, const options &o) const { return run(ibt_prune, o, key); }
+    /* Imports the backups of incremental-backups-tools 0.1 that are in this storage, or in `from`. */
+    report import_ancestor(const std::string &key, const options &o = {}) const
+    {
+        return run(ibt_import, o, static_cast<const storage *>(nullptr), key);
+    }
+    report import_ancestor(const storage &from, const std::string &key, const options &o = {}) const
+    {
+        return run(ibt_import, o, &from, key);
+    }
     report consolidate(const std::string &key, const options &o = {}) const { return run(ibt_consolidate, o, key); }
     report rebuild_cache(const std::string &key, const options &o = {}) const
     {
@@ -701,6 +710,7 @@ public:
 private:
     explicit storage(detail::storage_ptr object) noexcept : object_(std::move(object)) {}
 
+    static ibt_storage *argument(const storage *s) { return s != nullptr ? s->get() : nullptr; }
     static const char *argument(const std::string &s) { return detail::c_string(s); }
     static const char *argument(const std::filesystem::path &p) { return detail::c_string(p); }
     static const char *argument(const std::optional<std::string> &s) { return s ? detail::c_string(*s) : nullptr; }

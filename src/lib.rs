@@ -24,6 +24,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | [`ffi`] | check pointers, call one safe function, map the result; one file for each C type |
+//! | [`ancestor`] | read the backups of the Python ancestor, and import them |
 //! | [`backup`] | drive walk, merge with the parent, archives, commit; full or incremental |
 //! | [`retain`] | prune snapshots, consolidate, rebuild the cache |
 //! | [`inspect`] | list, browse, compare and verify snapshots |
@@ -45,6 +46,7 @@
 // Module docs link to private items, because they are written for readers of the code. Users read the C header.
 #![allow(rustdoc::private_intra_doc_links)]
 
+pub mod ancestor;
 pub mod backup;
 pub mod commit;
 pub mod contents;

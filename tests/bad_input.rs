@@ -294,7 +294,7 @@ fn a_backup_given_a_selector() {
 #[test]
 fn a_tree_digest_that_was_not_expected() {
     let mut series = one_full();
-    let digest = series.list().whole().snapshots[0].digest;
+    let digest = series.list().whole().snapshots[0].digest.unwrap();
     let dest = series.beside("restored");
     series.options.expected_digest = Some(Hash([7; 32]));
     refused(&series, Kind::Mismatch, |series| series.restore(Select::Newest, &dest));

@@ -68,7 +68,7 @@ fn labels_belong_to_one_snapshot_and_survive_a_prune_and_a_consolidation() {
     assert_eq!(listed(&series.list().whole()), [expected[1].clone(), expected[1].clone()]);
 
     // Labels are outside of the tree digest.
-    assert_eq!(made.digest, Some(series.list().whole().snapshots[0].digest));
+    assert_eq!(made.digest, series.list().whole().snapshots[0].digest);
 }
 
 #[test]

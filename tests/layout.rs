@@ -33,6 +33,7 @@ const ABOVE: &[(&str, &[&str])] = &[
     ("commit", &["format", "store", "state", "delta", "platform"]),
     ("backup", &["contents", "commit", "walk", "exclude", "state", "delta", "format", "store", "platform"]),
     ("inspect", &["contents", "walk", "exclude", "filter", "format", "store", "state", "delta", "platform"]),
+    ("ancestor", &["backup", "inspect", "restore", "delta", "format", "store", "platform"]),
     ("retain", &["commit", "contents", "format", "store", "state", "delta", "platform"]),
 ];
 

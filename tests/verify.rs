@@ -468,9 +468,9 @@ fn one_selected_snapshot_is_verified_alone() {
 fn an_expected_digest_is_that_of_the_selected_or_the_newest() {
     let series = three_snapshots(Codec::None);
     let listed = series.list().whole().snapshots;
-    let with = |select, digest| Options { expected_digest: Some(digest), ..series.selecting(select) };
+    let with = |select, digest| Options { expected_digest: digest, ..series.selecting(select) };
     let report = series.verify(&with(Select::Newest, listed[2].digest)).whole();
-    assert_eq!((report.snapshots.len(), report.digest), (1, Some(listed[2].digest)));
+    assert_eq!((report.snapshots.len(), report.digest), (1, listed[2].digest));
     series.verify(&with(Select::Exactly(listed[0].stamp), listed[0].digest)).whole();
     refused(&series, Kind::Mismatch, |series| series.verify(&with(Select::Newest, listed[1].digest)));
 }
@@ -497,7 +497,7 @@ fn all_keys_are_verified_and_selectors_need_one() {
     refused(&series, Kind::InvalidArg, |series| verify(&series.selecting(Select::AsOf(Default::default()))));
     let digest = report.snapshots[0].digest;
     refused(&series, Kind::InvalidArg, |_| {
-        verify(&Options { expected_digest: Some(digest), ..series.options.clone() })
+        verify(&Options { expected_digest: digest, ..series.options.clone() })
     });
 }
 

@@ -1,7 +1,9 @@
 package ibt_test
 
 import (
+	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -170,6 +172,14 @@ func backUpChangeAndRestore(t *testing.T, store *ibt.Store, source string) {
 	wanted(t, "a diff of a snapshot with itself", err, ibt.ErrBusy)
 	check(t, first.Close())
 
+	_, err = store.ImportAncestor(background, "source", "", cache)
+	wanted(t, "an import where there is nothing", err, ibt.ErrNotFound)
+	imported, err := store.ImportAncestor(background, "old", ancestorChain(t), cache, ibt.WithKey("new"))
+	check(t, err)
+	equal(t, "imported", imported.Snapshots[0].Stamp+imported.Snapshots[0].Key, "20131201T103000.000000Znew")
+	_, err = store.Prune(background, "new", ibt.WithSnapshot(imported.Snapshot), ibt.WithAllowEmpty(true))
+	check(t, err)
+
 	consolidated, err := store.Consolidate(background, "source", cache)
 	check(t, err)
 	equal(t, "digest", consolidated.Digest, increment.Digest)
@@ -194,6 +204,23 @@ func backUpChangeAndRestore(t *testing.T, store *ibt.Store, source string) {
 	check(t, err)
 	equal(t, "entry", entry.Size, 3)
 	check(t, second.Close())
+}
+
+// ancestorChain makes a directory with a backup of incremental-backups-tools 0.1 of an empty directory "old".
+func ancestorChain(t *testing.T) string {
+	dir := t.TempDir()
+	state, err := os.Create(filepath.Join(dir, "old.state.2013-12-01T10:30:00.json"))
+	check(t, err)
+	_, err = state.WriteString(`{"directory": "/old", "files": [], "subdirs": [], "index": {}}`)
+	check(t, err)
+	check(t, state.Close())
+	archive, err := os.Create(filepath.Join(dir, "old.full.2013-12-01T10:30:00.tgz"))
+	check(t, err)
+	compressed := gzip.NewWriter(archive)
+	check(t, tar.NewWriter(compressed).Close())
+	check(t, compressed.Close())
+	check(t, archive.Close())
+	return dir
 }
 
 func TestEntriesAndContents(t *testing.T) {

@@ -250,6 +250,34 @@ func (s *Store) Prune(ctx context.Context, key string, options ...Option) (*Repo
 	})
 }
 
+// ImportAncestor imports the backups that incremental-backups-tools 0.1, the Python ancestor of libibt, made of the
+// directory key: it makes a snapshot of each, with the date of that backup. Their files are in the directory from, or
+// in the store itself if from is "", and are only read. WithKey sets another key for the snapshots.
+func (s *Store) ImportAncestor(ctx context.Context, key, from string, options ...Option) (*Report, error) {
+	if from == "" {
+		return s.importAncestor(ctx, key, nil, options)
+	}
+	source, err := OpenDir(from, DirReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	pointer, err := source.handle.take()
+	if err != nil {
+		return nil, err
+	}
+	defer source.handle.give()
+	return s.importAncestor(ctx, key, (*C.ibt_storage)(pointer), options)
+}
+
+func (s *Store) importAncestor(ctx context.Context, key string, from *C.ibt_storage, options []Option) (*Report,
+	error) {
+	return s.operateOn(ctx, options, key, func(t *C.ibt_storage, key *C.char, o *C.ibt_options, r **C.ibt_report,
+		e **C.ibt_error) C.ibt_status {
+		return C.ibt_import(t, from, key, o, r, e)
+	})
+}
+
 // Consolidate makes a new full snapshot with the entries and contents of the newest snapshot of the key, from the store
 // alone.
 func (s *Store) Consolidate(ctx context.Context, key string, options ...Option) (*Report, error) {

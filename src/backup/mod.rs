@@ -105,7 +105,7 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
         let catalog = Catalog::read(store, &origin.key)?;
         if catalog.states().next().is_none() {
             catalog.check_newest(None)?;
-            return Err(nothing_to_build_on(Newest::None, &origin));
+            return Err(nothing_to_build_on(Newest::None, &catalog, &origin));
         }
     }
     let mode = if job.options.dry_run { LockMode::Forecast } else { LockMode::Write };
@@ -115,7 +115,9 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
     let pool = Pool::start(job.options.threads)?;
     let (previous, lost) = match store::newest(store, &catalog, &pool, job)? {
         Newest::Snapshot(previous, lost) => (Some(previous), lost),
-        newest if kind == SnapshotKind::Incremental => return Err(nothing_to_build_on(newest, &origin)),
+        newest if kind == SnapshotKind::Incremental => {
+            return Err(nothing_to_build_on(newest, &catalog, &origin));
+        }
         Newest::None | Newest::AllDamaged(_) => (None, Vec::new()),
     };
     if let Some(previous) = &previous {
@@ -147,11 +149,15 @@ fn refuse_selectors(job: &Job) -> Result<()> {
 }
 
 /// The error of an increment without a parent, whose key has the newest snapshot `newest`.
-fn nothing_to_build_on(newest: Newest, origin: &BackupSource) -> Error {
+fn nothing_to_build_on(newest: Newest, catalog: &Catalog, origin: &BackupSource) -> Error {
     let op = "make an increment of";
+    let no_snapshot = |detail| Error::new(Kind::NotFound, op, detail).at(&origin.path);
     let error = match newest {
         Newest::AllDamaged(damage) => all_damaged(damage, op, &origin.key),
-        _ => Error::new(Kind::NotFound, op, format!("key '{}' has no snapshot", origin.key)),
+        _ if catalog.has_ancestor() => {
+            return no_snapshot(format!("of key '{}' {}", origin.key, catalog.why_empty()));
+        }
+        _ => no_snapshot(format!("key '{}' has no snapshot", origin.key)),
     };
     Error { detail: format!("{}: make a full backup first", error.detail), ..error }.at(&origin.path)
 }
@@ -182,7 +188,10 @@ impl NewSnapshot {
         let now = Time::now();
         let before = previous.as_ref().map(|reader| (reader.header(), reader.trailer()));
         let newest = before.map(|(header, _)| header.snapshot);
-        let stamp = commit::next_stamp(store, &catalog, newest, now, job)?;
+        let stamp = match job.options.made_at {
+            None => commit::next_stamp(store, &catalog, newest, now, job)?,
+            Some(time) => commit::stamp_of_copy(&catalog, time)?,
+        };
         // The state whose entries are compared with the source.
         let of_partial = partial.as_ref().map(|partial| (partial.state.header(), partial.state.trailer()));
         let compared = of_partial.or(before);
@@ -208,7 +217,7 @@ impl NewSnapshot {
             source: origin.name.clone(),
             library: concat!("ibt ", env!("CARGO_PKG_VERSION")).to_string(),
             scanned_at: now,
-            made_at: now,
+            made_at: job.options.made_at.unwrap_or(now),
             parent: before
                 .filter(|_| is_increment)
                 .map(|(header, trailer)| ParentRef { snapshot: header.snapshot, tree: trailer.tree }),

@@ -48,6 +48,20 @@ pub fn next_stamp(
     Ok(stamp)
 }
 
+/// The stamp of a snapshot that is a copy of a backup made at `time`. `Mismatch` if the key has a stamp that is not
+/// earlier: a new stamp is later than all others.
+pub fn stamp_of_copy(catalog: &Catalog, time: Time) -> Result<Stamp> {
+    let stamp = Stamp::from_time(time);
+    match catalog.stamps().last().filter(|last| **last >= stamp) {
+        None => Ok(stamp),
+        Some(last) => {
+            let detail =
+                format!("{stamp} is not later than {last}, which key '{}' has already", catalog.key());
+            Err(Error::new(Kind::Mismatch, "name the snapshot", detail))
+        }
+    }
+}
+
 /// True if the clock is behind: it is more than a day earlier than a snapshot that verifies, or earlier than the first
 /// release of libibt. For example, a clock with an empty battery often starts in 1970.
 fn is_behind(now: Time, newest: Option<Stamp>) -> bool {

@@ -16,7 +16,7 @@ mod member_spool;
 mod new_state;
 
 pub use archives::{NewArchiveKind, NewArchives};
-pub use begin::next_stamp;
+pub use begin::{next_stamp, stamp_of_copy};
 pub use checkpoints::{Checkpoints, remove_partial_states};
 pub(crate) use member_spool::MemberSpool;
 pub use new_state::NewState;

@@ -67,7 +67,7 @@ impl SnapshotText {
             stamp: c_string(snapshot.stamp.to_string()),
             key: c_string(&snapshot.key),
             kind: c_string(snapshot.kind),
-            digest: c_string(snapshot.digest.to_string()),
+            digest: c_string(snapshot.digest.map(|digest| digest.to_string()).unwrap_or_default()),
             source: c_string(&snapshot.source),
             host: c_string(&snapshot.host),
             labels: snapshot.labels.iter().map(|(name, value)| (c_string(name), c_string(value))).collect(),
@@ -289,7 +289,8 @@ pub extern "C" fn ibt_report_snapshot_key(report: Option<&ibt_report>, i: usize)
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.key)) })
 }
 
-/// The kind of snapshot i: "full" or "incremental".
+/// The kind of snapshot i: "full" or "incremental". A backup of the Python
+/// ancestor that is not imported is "ancestor-full" or "ancestor-incremental".
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]
@@ -297,7 +298,7 @@ pub extern "C" fn ibt_report_snapshot_kind(report: Option<&ibt_report>, i: usize
     guard!(ptr::null(), { snapshot_text(report, i, |snapshot| Some(&snapshot.kind)) })
 }
 
-/// The tree digest of snapshot i.
+/// The tree digest of snapshot i; "" for a backup of the Python ancestor.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

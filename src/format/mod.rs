@@ -55,12 +55,14 @@
 //!
 //! [`Stamp`]: crate::stamp::Stamp
 
+mod ancestor_names;
 pub mod archive;
 pub mod frame;
 mod io;
 pub mod names;
 pub mod state;
 
+pub use ancestor_names::AncestorName;
 pub use archive::{ArchiveWriter, Special};
 #[cfg(test)]
 pub use frame::OUT_OF_MEMORY;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::AncestorName;
 use crate::entry::is_word;
 use crate::error::{Error, Kind, Result};
 use crate::stamp::Stamp;
@@ -159,6 +160,12 @@ pub fn parse_wrapped(text: &str) -> Option<Name> {
 /// Parses the name of a backup file of this version or of a newer one: [`Name::parse`], else [`parse_wrapped`].
 pub fn parse_any(text: &str) -> Option<Name> {
     Name::parse(text).or_else(|| parse_wrapped(text))
+}
+
+/// True for the name of a backup file that any version of libibt can have written, or its Python ancestor. A store
+/// lists the files with such names only.
+pub fn is_backup_file(name: &str) -> bool {
+    parse_any(name).is_some() || AncestorName::parse(name).is_some()
 }
 
 /// Splits `REST.STAMP`.

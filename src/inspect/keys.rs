@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
+use crate::format::AncestorName;
 use crate::format::names::{BackupFileKind, Name, parse_any};
 use crate::stamp::Stamp;
 use crate::store::{Misnamed, Need, StateFile, Store, require_existing};
 
 /// Returns the keys of a store in ascending order, each with the number of its snapshots. Reads no file, so a damaged
-/// state counts as a snapshot, and so does a state in a form that only a newer version can read. The exception are
-/// states of several keys with the same stamp: they are read, because one may be a copy of another one ([`Misnamed`]).
-/// Leaves out a key if all its snapshots were removed.
+/// state counts as a snapshot, and so do a state in a form that only a newer version can read, and a backup of the
+/// Python ancestor that is not imported. The exception are states of several keys with the same stamp: they are read,
+/// because one may be a copy of another one ([`Misnamed`]). Leaves out a key if all its snapshots were removed.
 pub fn keys(store: &mut dyn Store) -> Result<BTreeMap<String, u64>> {
     require_existing(store, Need::Read, "list keys")?;
     let mut stamps: BTreeMap<String, BTreeSet<Stamp>> = BTreeMap::new();
     let mut files: BTreeMap<Stamp, Vec<(Name, u64)>> = BTreeMap::new();
+    let mut of_ancestor = Vec::new();
     // The marks of removed snapshots, and copies.
     let mut removed = Vec::new();
     for object in store.list("")? {
@@ -26,7 +28,8 @@ pub fn keys(store: &mut dyn Store) -> Result<BTreeMap<String, u64>> {
                 }
             }
             Some(name) if name.kind == BackupFileKind::Retired => removed.push(name),
-            _ => {}
+            Some(_) => {}
+            None => of_ancestor.extend(AncestorName::parse(&object.name)),
         }
     }
     let is_of_several = |files: &&Vec<(Name, u64)>| files.iter().any(|(name, _)| name.key != files[0].0.key);
@@ -40,6 +43,9 @@ pub fn keys(store: &mut dyn Store) -> Result<BTreeMap<String, u64>> {
         if let Some(stamps) = stamps.get_mut(&mark.key) {
             stamps.remove(&mark.stamp);
         }
+    }
+    for name in of_ancestor.into_iter().filter(|name| name.kind == BackupFileKind::State) {
+        stamps.entry(name.key).or_default().insert(name.stamp);
     }
     stamps.retain(|_, stamps| !stamps.is_empty());
     Ok(stamps.into_iter().map(|(key, stamps)| (key, stamps.len() as u64)).collect())

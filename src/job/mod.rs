@@ -181,6 +181,17 @@ impl<'a> Job<'a> {
         }
     }
 
+    /// Runs one of several operations of this job, with `options` and a report of its own. Returns the result of `work`
+    /// and that report.
+    pub fn part<T>(&mut self, options: &Options, work: impl FnOnce(&mut Job<'_>) -> T) -> (T, Report) {
+        let mut part = Job::new(options, &self.cancel, &mut *self.observer);
+        part.changes_wanted = self.changes_wanted;
+        let result = work(&mut part);
+        let Job { report, changes_wanted, had_enough, .. } = part;
+        (self.changes_wanted, self.had_enough) = (changes_wanted, self.had_enough || had_enough);
+        (result, report)
+    }
+
     /// Begins a phase and reports its progress at once.
     pub fn phase(&mut self, phase: Phase, total_entries: u64, total_bytes: u64) -> Result<()> {
         self.progress =

@@ -190,6 +190,9 @@ pub struct Options {
     pub removed: Vec<Stamp>,
     /// A prune keeps every snapshot that has one of these labels.
     pub keep_labels: Vec<WantedLabel>,
+    /// The date and the stamp of the new snapshot of a backup, if it is a copy of an older one; `None` for the time of
+    /// the clock. Only the engine sets it.
+    pub made_at: Option<Time>,
     /// Labels for the new snapshot of a backup.
     pub labels: Labels,
     /// Only snapshots with all of these labels are listed, selected, or removed by rules.
@@ -250,6 +253,7 @@ impl Default for Options {
             local_time: false,
             removed: Vec::new(),
             keep_labels: Vec::new(),
+            made_at: None,
             labels: Labels::new(),
             label_filters: Vec::new(),
             restore_metadata: None,

@@ -314,10 +314,10 @@ pub struct ReportedSnapshot {
     /// When the snapshot was made. Equal to its stamp, or earlier if the stamp was moved behind another stamp.
     pub date: Stamp,
     pub key: String,
-    /// "full" or "incremental".
+    /// "full" or "incremental"; "ancestor-full" or "ancestor-incremental" for a backup of the Python ancestor.
     pub kind: &'static str,
-    /// The tree digest of the snapshot.
-    pub digest: Hash,
+    /// The tree digest of the snapshot; `None` for a backup of the ancestor.
+    pub digest: Option<Hash>,
     /// The absolute path of the source, or the caller's name for it; raw bytes.
     pub source: Vec<u8>,
     pub host: String,
@@ -332,7 +332,7 @@ impl ReportedSnapshot {
     fn to_json(&self) -> Value {
         json!({
             "snapshot": self.stamp.to_string(), "date": self.date.to_time().to_string(), "key": self.key, "kind": self.kind,
-            "digest": self.digest.to_string(), "source": encode_name(&self.source),
+            "digest": self.digest.map(|digest| digest.to_string()), "source": encode_name(&self.source),
             "host": self.host,
             "labels": self.labels, "parent": self.parent.map(|p| p.to_string()), "counters": self.counters.to_json(),
             "action": self.action as i32, "reason": self.reason,
@@ -370,6 +370,16 @@ impl Report {
         if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(problem);
         }
+    }
+
+    /// Adds the counters and the problems of an operation that was a part of this one.
+    pub fn take_work(&mut self, part: Report) {
+        for which in Counter::ALL {
+            self.count(which, part.counters.get(which));
+        }
+        self.partial |= part.partial;
+        let room = PROBLEMS_MAX.saturating_sub(self.problems.len());
+        self.problems.extend(part.problems.into_iter().take(room));
     }
 
     /// True if the operation met a problem that is no note, for example an unreadable file.

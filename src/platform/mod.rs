@@ -47,6 +47,7 @@ pub use lock::{LockPart, hold_dir, is_dir_held, lacks_locks, lock_in_the_way, tr
 pub use machine::{MachineMark, MarkOrigin};
 pub use meta::{lacks_proc, set_mode, set_owner, set_times};
 pub use names::{Names, OwnerNumbers};
+pub use node::device_number;
 pub use place::{give_owner_rights, make_dir, make_dirs, sync_and_close, sync_fd, sync_parent};
 pub use stat::{Stat, stat_fd, stat_file};
 pub use system::{block_signals_in_this_thread, effective_uid, hostname, is_privileged, random_bytes16};

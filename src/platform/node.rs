@@ -48,3 +48,8 @@ impl Dir {
         Ok(rustix::fs::linkat(from_dir, component(from)?, self, component(to)?, AtFlags::empty())?)
     }
 }
+
+/// The number of a device, as the system packs it.
+pub fn device_number(major: u32, minor: u32) -> u64 {
+    rustix::fs::makedev(major, minor) as u64
+}

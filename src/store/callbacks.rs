@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::left_behind::LeftBehind;
 use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::error::{Error, Kind, Result, describe};
-use crate::format::names::parse_any;
+use crate::format::names::is_backup_file;
 
 /// A place for objects, implemented by the caller: the functions of `ibt_storage_set_*()`.
 ///
@@ -133,7 +133,7 @@ impl Listing {
 
     /// Adds any name, in any order, any number of times.
     pub fn add(&mut self, name: &str, size: u64) {
-        if !name.starts_with(&self.prefix) || parse_any(name).is_none() {
+        if !name.starts_with(&self.prefix) || !is_backup_file(name) {
             return;
         }
         match self.objects.entry(name.to_string()) {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Dates, Object, Store, StoredFile, dates};
 use crate::error::{Error, Kind, Result};
-use crate::format::StateSummary;
 use crate::format::names::{BackupFileKind, Name, parse_any, parse_wrapped};
+use crate::format::{AncestorName, StateSummary};
 use crate::job::{Options, Select};
 use crate::stamp::{Stamp, Time};
 
@@ -73,6 +73,8 @@ pub struct Catalog {
     wrapped: BTreeMap<String, Name>,
     /// The stamps of the states in `wrapped` that are copies: another state of the stamp has a summary that verifies.
     copied: BTreeSet<Stamp>,
+    /// The key has files of the Python ancestor.
+    has_ancestor: bool,
     /// True if [`Catalog::with_labels`] may have left out snapshots.
     is_filtered: bool,
 }
@@ -85,6 +87,8 @@ impl Catalog {
                 catalog.add(name, object);
             } else if let Some(name) = parse_wrapped(&object.name).filter(|name| name.key == key) {
                 catalog.wrapped.insert(object.name, name);
+            } else if AncestorName::parse(&object.name).is_some_and(|name| name.key == key) {
+                catalog.has_ancestor = true;
             }
         }
         catalog.complete(store);
@@ -337,13 +341,30 @@ impl Catalog {
         found.ok_or_else(|| self.not_found(select))
     }
 
+    /// True if the key has files of the Python ancestor.
+    pub fn has_ancestor(&self) -> bool {
+        self.has_ancestor
+    }
+
+    /// Says that the key has no snapshot, and what to do if it has backups of the Python ancestor.
+    pub fn why_empty(&self) -> String {
+        match self.has_ancestor {
+            true => format!(
+                "the store holds only backups of incremental-backups-tools: import them first (ibt import {}, \
+                 ibt_import())",
+                self.key
+            ),
+            false => "the store holds none".to_string(),
+        }
+    }
+
     fn not_found(&self, select: Select) -> Error {
         let op = format!("find a snapshot of key '{}'", self.key);
         let wanted = match select {
             _ if self.states.is_empty() && self.is_filtered => {
                 return Error::new(Kind::NotFound, op, "none has the labels that the options ask for");
             }
-            _ if self.states.is_empty() => return Error::new(Kind::NotFound, op, "the store holds none"),
+            _ if self.states.is_empty() => return Error::new(Kind::NotFound, op, self.why_empty()),
             Select::Newest => None,
             Select::Exactly(stamp) => Some(stamp),
             Select::AsOf(time) => Some(Stamp::from_time(time)),

@@ -15,7 +15,8 @@ use super::left_behind::LeftBehind;
 use super::{Draft, Lock, LockMode, Need, Object, Store, Turn, is_unheld, path_bytes};
 use crate::entry::FileType;
 use crate::error::{Error, Kind, Result, is_shortage};
-use crate::format::names::{TEMP_PREFIX, parse_any};
+use crate::format::AncestorName;
+use crate::format::names::{TEMP_PREFIX, is_backup_file, parse_any};
 use crate::platform::{self, Dir, FileSystem, LockPart, Stat};
 use crate::stamp::Time;
 
@@ -166,7 +167,7 @@ impl DirStore {
         for (name, _) in listing.names {
             // Backup files have names in UTF-8, and no temporary names.
             let Ok(name) = std::str::from_utf8(&name) else { continue };
-            if !name.starts_with(prefix) || parse_any(name).is_none() {
+            if !name.starts_with(prefix) || !is_backup_file(name) {
                 continue;
             }
             match dir.stat(name.as_bytes()) {
@@ -291,6 +292,10 @@ impl Store for DirStore {
         for (found, _) in dir.list().names {
             let Ok(temp) = std::str::from_utf8(&found) else { continue };
             let Some(name) = temp.strip_prefix(TEMP_PREFIX) else { continue };
+            // The ancestor's name for a directory may begin in the same way.
+            if AncestorName::parse(temp).is_some() {
+                continue;
+            }
             // The run that made the draft.
             let run = parse_any(name).map(|name| (name.key, name.stamp));
             let is_locked = locked.is_some() && run.as_ref().map(|(key, _)| &**key) == locked;

@@ -173,7 +173,7 @@ pub fn describe(state: &StateSummary) -> ReportedSnapshot {
         date: header.date(),
         key: header.key.clone(),
         kind: header.kind.word(),
-        digest: trailer.tree,
+        digest: Some(trailer.tree),
         source: header.source.clone(),
         host: header.host.clone(),
         labels: header.labels.clone(),

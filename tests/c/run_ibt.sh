@@ -1,5 +1,6 @@
 #!/bin/sh
 # The tool backs up, lists and restores.   run_ibt.sh COMMAND...
+tests=$(cd "$(dirname "$0")/.." && pwd)
 . "$(dirname "$0")/scratch.sh"
 plant src
 expect 1 "$@" incr src --store store
@@ -439,3 +440,26 @@ grep -q 'only2' out || fail "find stops at a damaged snapshot"
 grep -q 'cannot read damaging.state' err || fail "find does not tell the damage"
 expect 3 "$@" stats damaging --store damaging-store
 grep -q '^damaging: 2 snapshots' out || fail "stats stops at a damaged snapshot"
+
+# The backups of the Python ancestor are listed, restored and imported.
+if command -v python3 >/dev/null && command -v rdiff >/dev/null; then
+    python3 "$tests/ancestor_chain.py" broken old nothing
+    first=$(head -n 1 old/stamps)
+    expect 0 "$@" list docs --store old/store
+    grep -q ' ancestor-incremental ' out || fail "the ancestor's backups are not listed"
+    expect 0 "$@" restore docs old-first --store old/store --at "$first"
+    diff -r old/points/0 old-first
+    expect 1 "$@" consolidate docs --store old/store
+    grep -q 'ibt import docs' err || fail "no import is proposed"
+    mkdir own
+    expect 0 env TMPDIR="$PWD/own" "$@" import docs --from old/store --store moved --no-cache --label of=old
+    [ "$(grep -c '^imported' out)" = 2 ] || fail "two backups are not imported"
+    [ -z "$(ls -A own)" ] || fail "the import left something in TMPDIR"
+    expect 0 "$@" import docs --from old/store --store moved --no-cache
+    grep -q 'imported already$' out || fail "an import is repeated"
+    expect 0 "$@" restore docs moved-newest --store moved
+    diff -r old/points/1 moved-newest
+    expect 0 "$@" verify --store moved
+    expect 1 "$@" import other --from old/store --store moved
+    expect 1 "$@" import docs --from nowhere --store moved
+fi

@@ -115,7 +115,8 @@ if command -v bash >/dev/null 2>&1; then
     [ "$(offered ibt restore k d --overwrite o)" = older ] || fail "words of an option are not completed"
     [ -z "$(offered ibt restore k d)" ] || fail "operands are not left to the shell"
     [ -z "$(offered ibt full --store -)" ] || fail "the argument of an option is not left to the shell"
-    for command in full incr restore list files cat find stats verify compare diff prune consolidate rebuild-cache; do
+    for command in full incr restore list files cat find stats verify compare diff prune import consolidate \
+        rebuild-cache; do
         expect 0 "$ibt" $command --help
         { sed -n 's/^  \(--[a-z-]*\).*/\1/p' out; echo --help; } | sort >options
         offered ibt $command -- >completed

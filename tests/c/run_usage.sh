@@ -17,7 +17,7 @@ for question in --help --version -V help 'help full' 'list --help'; do
     "$@" $question >/dev/full 2>err || got=$?
     [ $got = 1 ] && grep -q 'cannot write' err || fail "status $got for $question on a full disk"
 done
-for command in full incr restore list files cat verify compare diff keys prune consolidate rebuild-cache; do
+for command in full incr restore list files cat verify compare diff keys prune import consolidate rebuild-cache; do
     expect 0 "$@" $command --help
     grep -q "^usage: ibt $command" out && grep -q -- --store out && grep -q -- --cache out ||
         fail "no help for $command"
@@ -69,6 +69,8 @@ grep -q 'what to keep' err || fail "prune does not say what is missing"
 expect 2 "$@" prune key --keep-last 0
 expect 2 "$@" prune key --keep-daily some
 expect 2 "$@" prune key --keep-last 1 --at 20261122T220530.123456Z
+expect 2 "$@" import
+expect 2 "$@" import key --dry-run
 expect 2 "$@" consolidate
 expect 2 "$@" consolidate key --dry-run
 expect 2 "$@" rebuild-cache

@@ -184,6 +184,10 @@ void operations(const ibt::storage &storage)
     CHECK(list.snapshots()[0].source.filename() == "source");
     CHECK(storage.list_keys().at(0) == std::make_pair(std::string("source"), std::uint64_t{2}));
     CHECK_INT(storage.verify().counter(IBT_COUNT_PROBLEMS), 0);
+    CHECK_INT(status_of([&] { (void)storage.import_ancestor("source"); }), IBT_ERR_NOT_FOUND);
+    ibt::storage from = ibt::storage::open_dir("store");
+    CHECK_INT(status_of([&] { (void)storage.import_ancestor(from, "source", ibt::options().key("new")); }),
+              IBT_ERR_NOT_FOUND);
     CHECK_INT(storage.consolidate("source", ibt::options().cache_dir("cache")).status(), IBT_OK);
     CHECK_INT(storage.rebuild_cache("source", ibt::options().cache_dir("cache")).status(), IBT_OK);
     CHECK_INT(storage.prune("source", ibt::options().keep_last(1).cache_dir("cache")).counter(IBT_COUNT_DELETED), 2);

@@ -203,6 +203,10 @@ static void test_operations(void)
     CHECK_INT(ibt_restore(no_backups, "\377", "dest", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_list_snapshots(no_backups, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
     report = GARBAGE;
+    CHECK_INT(ibt_import(no_backups, NULL, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
+    CHECK(report == NULL);
+    CHECK_INT(ibt_import(no_backups, no_backups, "\377", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
+    report = GARBAGE;
     CHECK_INT(ibt_consolidate(no_backups, NULL, NULL, &report, NULL), IBT_ERR_INVALID_ARG);
     CHECK(report == NULL);
     CHECK_INT(ibt_consolidate(no_backups, "", NULL, NULL, NULL), IBT_ERR_INVALID_ARG);
@@ -277,6 +281,7 @@ static void test_no_storage(void)
     NO_STORAGE(ibt_list_snapshots(NULL, NULL, NULL, NULL, &err));
     NO_STORAGE(ibt_verify(NULL, NULL, NULL, NULL, &err));
     NO_STORAGE(ibt_prune(NULL, "key", options, NULL, &err));
+    NO_STORAGE(ibt_import(NULL, NULL, "key", NULL, NULL, &err));
     NO_STORAGE(ibt_consolidate(NULL, "key", NULL, NULL, &err));
     NO_STORAGE(ibt_rebuild_cache(NULL, "key", NULL, NULL, &err));
     NO_STORAGE(ibt_snapshot_open(NULL, "key", NULL, &snapshot, &err));

@@ -81,6 +81,7 @@ i32 ptr text u64: ibt_list_add
 i32 ptr text ptr ptr ptr: ibt_full_backup ibt_incremental_backup ibt_list_snapshots ibt_verify ibt_prune
     ibt_consolidate ibt_rebuild_cache ibt_snapshot_open
 i32 ptr text text ptr ptr ptr: ibt_restore ibt_compare
+i32 ptr ptr text ptr ptr ptr: ibt_import
 i32 ptr ptr ptr ptr ptr: ibt_diff
 i32 ptr ptr ptr ptr: ibt_list_keys
 
@@ -127,9 +128,9 @@ void ptr: ibt_report_free
 # These may take long or call back, so that other threads run meanwhile. All others keep the GIL, which is faster.
 _BLOCKING = frozenset(
     "ibt_full_backup ibt_incremental_backup ibt_restore ibt_list_snapshots ibt_verify ibt_compare ibt_diff "
-    "ibt_list_keys ibt_prune ibt_consolidate ibt_rebuild_cache ibt_snapshot_open ibt_snapshot_list ibt_snapshot_read "
-    "ibt_snapshot_next ibt_snapshot_rewind ibt_snapshot_free ibt_storage_open_dir ibt_storage_open_default "
-    "ibt_storage_free".split()
+    "ibt_list_keys ibt_prune ibt_import ibt_consolidate ibt_rebuild_cache ibt_snapshot_open ibt_snapshot_list "
+    "ibt_snapshot_read ibt_snapshot_next ibt_snapshot_rewind ibt_snapshot_free ibt_storage_open_dir "
+    "ibt_storage_open_default ibt_storage_free".split()
 )
 
 

@@ -127,6 +127,23 @@ class IncrementOptions(BackupOptions, total=False):
     skip_unchanged: Optional[bool]
 
 
+class ImportOptions(WriteOptions, total=False):
+    """Options of import_ancestor(), beside WriteOptions.
+
+    key: of the new snapshots, the ancestor's by default. host, source_name: names in the snapshots. label: a dict of
+    labels for each snapshot. delta: a Delta. allow_source_change: accept backups of several directories. change: a
+    function that receives each Change.
+    """
+
+    key: Optional[str]
+    host: Optional[str]
+    source_name: Optional[Path]
+    label: Optional[Mapping[str, str]]
+    delta: Optional[Delta]
+    allow_source_change: Optional[bool]
+    change: Optional[Callable[[Change], Any]]
+
+
 class SelectOptions(CommonOptions, total=False):
     """Options of operations that select a snapshot, beside CommonOptions. Without these they take the newest.
 

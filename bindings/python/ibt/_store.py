@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         BackupOptions,
         CommonOptions,
         CompareOptions,
+        ImportOptions,
         IncrementOptions,
         OpenOptions,
         PruneOptions,
@@ -125,6 +126,25 @@ class Store:
         as_of). With dry_run=True it only reports.
         """
         return self._operate("prune", lib.ibt_prune, check, options, text_to_c(key, "key"))
+
+    def import_ancestor(
+        self, key: str, /, from_dir: Optional[Path] = None, *, check: bool = True, **options: Unpack[ImportOptions]
+    ) -> Report:
+        """Imports the backups that incremental-backups-tools 0.1 made of a directory with the name `key`.
+
+        Makes a snapshot of each, with the date of that backup: report.snapshots. Its files are in the directory
+        from_dir, or in the store itself, and are only read. A later import adds the later backups. Its options are
+        ImportOptions.
+        """
+        text = text_to_c(key, "key")
+        if from_dir is None:
+            return self._operate("import_ancestor", lib.ibt_import, check, options, None, text)
+        with open_dir(from_dir, read_only=True) as source, source._handle as pointer:
+
+            def function(storage: int, *rest: Any) -> int:
+                return int(lib.ibt_import(storage, pointer, *rest))
+
+            return self._operate("import_ancestor", function, check, options, text)
 
     def consolidate(self, key: str, *, check: bool = True, **options: Unpack[WriteOptions]) -> Report:
         """Makes a new full snapshot of the newest snapshot of the key, from the storage alone.

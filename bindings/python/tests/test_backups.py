@@ -5,6 +5,7 @@ import datetime
 import errno
 import grp
 import io
+import json
 import logging
 import os
 import pathlib
@@ -13,6 +14,7 @@ import random
 import shutil
 import stat
 import subprocess
+import tarfile
 import urllib.parse
 
 import ibt
@@ -58,6 +60,28 @@ class RoundTrips(Case):
         dest = self.new_path()
         self.assertEqual(os.spawnlp(os.P_WAIT, "cp", "cp", "-a", tree, dest), 0)
         return dest
+
+    def test_backups_of_the_ancestor_are_imported(self):
+        old = self.path("old")
+        os.mkdir(old)
+        write(os.path.join(old, "tree.state.2013-12-01T10:30:00.5.json"), b"of something else")
+        state = {"directory": self.source, "files": [], "subdirs": [], "index": {}}
+        write(os.path.join(old, "tree.state.2013-12-01T10:30:00.json"), json.dumps(state).encode())
+        empty = self.new_path()
+        os.mkdir(empty)
+        with tarfile.open(os.path.join(old, "tree.full.2013-12-01T10:30:00.tgz"), "w:gz") as archive:
+            archive.add(empty, arcname="")
+        cache = self.path("cache")
+        for from_dir, place in ((old, self.path("store")), (None, old)):
+            with ibt.open_dir(place) as store:
+                if from_dir is None:
+                    self.assertEqual([one.kind for one in store], ["ancestor-full"])
+                report = store.import_ancestor("tree", from_dir, key="new", cache_dir=cache)
+                stamps = [(one.key, one.stamp) for one in report.snapshots]
+                self.assertEqual(stamps, [("new", "20131201T103000.000000Z")])
+                store.restore("new", self.new_path())
+                with self.assertRaises(ibt.NotFoundError):
+                    store.import_ancestor("other", from_dir)
 
     def test_paths_of_every_kind(self):
         write(os.path.join(os.fsencode(self.source), NOT_TEXT), b"bytes")

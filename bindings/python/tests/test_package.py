@@ -146,7 +146,7 @@ class Binding(unittest.TestCase):
         """The types of options agree with the table in docs/abi.md: "+" means that the operation uses the option."""
         columns = [
             ibt.IncrementOptions, ibt.RestoreOptions, ibt.CompareOptions, ibt.SelectOptions, ibt.VerifyOptions,
-            ibt.PruneOptions, ibt.WriteOptions, ibt.CommonOptions, ibt.OpenOptions,
+            ibt.PruneOptions, ibt.ImportOptions, ibt.WriteOptions, ibt.CommonOptions, ibt.OpenOptions,
         ]
         table = re.search(r"\| `ibt_options_`(.*?)\n\n", read(ROOT, "docs", "abi.md"), re.S)[1]
         wrong = []

@@ -28,7 +28,7 @@ module ObjectCount
   # What the last but one argument receives. The last one receives an error.
   RECEIVED = %i[
     ibt_full_backup ibt_incremental_backup ibt_restore ibt_list_snapshots ibt_verify ibt_compare ibt_diff ibt_prune
-    ibt_consolidate ibt_rebuild_cache
+    ibt_import ibt_consolidate ibt_rebuild_cache
   ].to_h { |name| [name, :report] }.merge(
     ibt_snapshot_open: :snapshot, ibt_storage_open_dir: :storage, ibt_storage_open_default: :storage,
     ibt_list_keys: nil, ibt_snapshot_list: nil, ibt_snapshot_read: nil, ibt_snapshot_next: nil, ibt_snapshot_rewind: nil

@@ -1,5 +1,7 @@
 # frozen_string_literal: true
 
+require 'fileutils'
+require 'zlib'
 require_relative 'support'
 
 # Whole operations, with a directory and with a Ruby object as the storage.
@@ -150,6 +152,27 @@ class RoundTripTest < RoomTest
 
   def append_to_headers
     Dir[File.join(@source, '*.h')].sort.first(20).each { |path| File.write(path, "/* more */\n", mode: 'a') }
+  end
+
+  # The ancestor's backup of an empty directory: 1 KiB of zeros is an empty tar.
+  def plant_ancestor(dir)
+    FileUtils.mkdir_p(dir)
+    state = '{"directory": "/old", "files": [], "subdirs": [], "index": {}}'
+    File.write(File.join(dir, 'old.state.2013-12-01T10:30:00.json'), state)
+    Zlib::GzipWriter.open(File.join(dir, 'old.full.2013-12-01T10:30:00.tgz')) { |archive| archive.write("\0" * 1024) }
+    dir
+  end
+
+  def test_an_import_of_the_ancestor
+    from = plant_ancestor(fresh('old'))
+    [nil, from].each do |place|
+      Ibt::Storage.open(place ? fresh('store') : from) do |storage|
+        report = storage.import_ancestor('old', from: place, key: 'new', cache_dir: fresh('cache'))
+        assert_equal ['20131201T103000.000000Z'], report.snapshots.map(&:stamp)
+        assert_equal ['new'], report.snapshots.map(&:key)
+        wanted(Ibt::NotFoundError, :import_ancestor) { storage.import_ancestor('other', from: place) }
+      end
+    end
   end
 
   def test_a_private_directory_for_experiments

@@ -80,9 +80,10 @@ pub type ibt_key_fn =
 
 /// Calls `key` for each key that has a snapshot, in ascending order. Lists the
 /// names of the storage's files once and reads no file, so it costs little: a
-/// damaged state counts as a snapshot here. ibt_list_snapshots() reads the
-/// states. Only states of several keys with the same stamp are read, because
-/// all but one are copies, which do not count. Locks nothing.
+/// damaged state counts as a snapshot here, and so does a backup of the Python
+/// ancestor (ibt_import()). ibt_list_snapshots() reads the states. Only states of
+/// several keys with the same stamp are read, because all but one are copies,
+/// which do not count. Locks nothing.
 ///
 /// Returns IBT_OK, also for a storage without snapshots; IBT_ERR_INVALID_ARG if
 /// key is NULL; IBT_ERR_NOT_FOUND if the storage is a directory that does not

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::inspect;
+use crate::{ancestor, inspect};
 
 use super::super::args;
 use super::super::error::ibt_error;
@@ -16,6 +16,10 @@ use super::{OperationArgs, UsedOptions};
 /// see ibt_report_snapshot_count(). If options select a snapshot, the report
 /// lists that one, and all backup files that it needs: see
 /// ibt_report_file_count().
+///
+/// A backup of incremental-backups-tools 0.1, the Python ancestor of libibt, is
+/// listed too, unless it is imported (ibt_import()). Its state is read whole. It
+/// is selected only where libibt has no snapshot.
 ///
 /// Unless options select a snapshot, the call reads only a few KiB of each
 /// state, however long the state is. It finds damage of these bytes;
@@ -55,7 +59,7 @@ pub unsafe extern "C" fn ibt_list_snapshots(
         let call = unsafe { OperationArgs::begin("list snapshots", storage, options, report) };
         // SAFETY: NULL or a string.
         let key = unsafe { args::optional_key(key, call.doing) }?;
-        call.run(UsedOptions::LIST, |store, job| inspect::list(store, key, job))
+        call.run(UsedOptions::LIST, |store, job| ancestor::list(store, key, job))
     })
 }
 
@@ -64,7 +68,8 @@ pub unsafe extern "C" fn ibt_list_snapshots(
 /// signature. Verifies all snapshots of `key`, or of every key if key is NULL.
 /// If options select a snapshot, verifies that one; with an expected digest and
 /// no selection, the newest one. ibt_options_set_verify() and
-/// ibt_options_set_verify_part() make it read less. Changes nothing.
+/// ibt_options_set_verify_part() make it read less. Changes nothing. Backups of
+/// the Python ancestor are verified only after their import (ibt_import()).
 ///
 /// `*report` and `*err` as for ibt_full_backup(). A loss does not end the
 /// operation. Each loss is a problem that names the path, the backup file

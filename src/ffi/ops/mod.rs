@@ -11,8 +11,11 @@ mod diff;
 
 mod retain;
 
+mod import;
+
 pub use backup::*;
 pub use diff::*;
+pub use import::*;
 pub use inspect::*;
 pub use restore::*;
 pub use retain::*;
@@ -64,6 +67,7 @@ impl UsedOptions {
     };
     pub(super) const BACKUP: UsedOptions =
         UsedOptions { excludes: true, choice: true, dry_run: true, labels: true, ..UsedOptions::NOTHING };
+    pub(super) const IMPORT: UsedOptions = UsedOptions { labels: true, ..UsedOptions::NOTHING };
     pub(super) const RESTORE: UsedOptions = UsedOptions {
         selector: true,
         excludes: true,

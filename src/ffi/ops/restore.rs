@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use crate::restore;
+use crate::ancestor;
 
 use super::super::args;
 use super::super::error::ibt_error;
@@ -65,6 +65,11 @@ use super::{OperationArgs, UsedOptions};
 /// target of a link is "", user and group are NULL, hash, hard links and
 /// extended attributes are unknown, and a socket appears as a FIFO.
 ///
+/// If libibt has no snapshot that the options select, but incremental-backups-tools
+/// 0.1, the Python ancestor of libibt, has such a backup of `key`, the call
+/// restores that one; see ibt_import() for what it records. It needs space in
+/// $TMPDIR for two copies of the tree.
+///
 /// `*report` and `*err` as for ibt_full_backup(), with one difference: the
 /// report lists the backup files that the snapshot needs.
 ///
@@ -105,6 +110,6 @@ pub unsafe extern "C" fn ibt_restore(
         let key = unsafe { args::key(key, call.doing) }?;
         // SAFETY: NULL or a string.
         let dest = unsafe { args::path(dest, call.doing, "dest") }?;
-        call.run(UsedOptions::RESTORE, |store, job| restore::restore(store, key, dest, job))
+        call.run(UsedOptions::RESTORE, |store, job| ancestor::restore(store, key, dest, job))
     })
 }

@@ -168,7 +168,7 @@ fn full_report() -> Report {
         stamp,
         key: "k".into(),
         kind: "full",
-        digest: Hash([1; 32]),
+        digest: Some(Hash([1; 32])),
         source: b"/src".to_vec(),
         host: "h".into(),
         labels: [("a".to_string(), "x y".to_string()), ("b".to_string(), String::new())].into(),

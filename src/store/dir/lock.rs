@@ -139,7 +139,11 @@ impl DirStore {
                 if mode == LockMode::Forecast {
                     return Ok(OpenedLockFile::NotNeeded);
                 }
-                if !self.keys_listed.contains(key) && self.list(&format!("{key}."))?.is_empty() {
+                if !self.keys_listed.contains(key) {
+                    // The listing notes the keys of its files.
+                    self.list(&format!("{key}."))?;
+                }
+                if !self.keys_listed.contains(key) {
                     return Ok(OpenedLockFile::NotNeeded);
                 }
                 if self.access == DirAccess::Read {

@@ -128,7 +128,8 @@ module Ibt
       ibt_full_backup ibt_incremental_backup ibt_list_snapshots ibt_verify ibt_prune ibt_consolidate ibt_rebuild_cache
       ibt_diff ibt_snapshot_open
     ], blocking: true
-    declare :int32, %i[pointer pointer pointer pointer pointer pointer], %i[ibt_restore ibt_compare], blocking: true
+    declare :int32, %i[pointer pointer pointer pointer pointer pointer], %i[ibt_restore ibt_compare ibt_import],
+            blocking: true
     declare :int32, %i[pointer pointer pointer pointer], %i[ibt_list_keys], blocking: true
     declare :int32, %i[pointer pointer uint32 pointer pointer pointer], %i[ibt_snapshot_list], blocking: true
     declare :int32, %i[pointer pointer uint64 uint64 pointer pointer pointer], %i[ibt_snapshot_read], blocking: true

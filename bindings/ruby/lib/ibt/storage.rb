@@ -194,6 +194,25 @@ module Ibt
       operate(:prune, :ibt_prune, [Text.string('key', key)], options, progress: progress)
     end
 
+    # Imports the backups that incremental-backups-tools 0.1, the Python ancestor of libibt, made of a directory: makes
+    # a snapshot of each, with the date of that backup. Its files are only read.
+    # @param key [String] the name of the directory; the option key sets another key for the snapshots
+    # @param from [String, nil] the directory with the ancestor's files; nil if they are in this storage
+    # @param options [Hash] see {Options#initialize}
+    # @yieldparam progress [Progress]
+    # @return [Report]
+    def import_ancestor(key, from: nil, **options, &progress)
+      source = from && Storage.open(from, read_only: true)
+      options = Options.new(**options)
+      key = Text.pointer(Text.string('key', key))
+      handles, arguments = source ? [[@handle, source.handle], [key]] : [[@handle], [nil, key]]
+      Call.run(:import_ancestor, :ibt_import, handles, arguments,
+               options: options, procs: Storage.with_block(options, :progress, progress), storage: @object,
+               out: :report)
+    ensure
+      source&.close
+    end
+
     # Makes a new full snapshot with the contents of the newest snapshot of a key, without the source.
     # @param key [String]
     # @param options [Hash] see {Options#initialize}
@@ -248,6 +267,11 @@ module Ibt
     def inspect
       "#<#{self.class}#{" of #{@object.class}" if @object}#{' closed' if closed?}>"
     end
+
+    protected
+
+    # @return [Handle]
+    attr_reader :handle
 
     private
 
