@@ -74,7 +74,7 @@ string(REPLACE "-" "_" ibt_triple_name "${ibt_triple}")
 
 add_custom_command(
   OUTPUT "${ibt_object}" "${ibt_stripped_object}"
-  COMMAND "${CMAKE_COMMAND}" -E env --unset=MAKEFLAGS "RUSTC_WRAPPER=${ibt_rustc}"
+  COMMAND "${CMAKE_COMMAND}" -E env --unset=MAKEFLAGS "RUSTC=${RUSTC}" "RUSTC_WRAPPER=${ibt_rustc}"
           "CC_${ibt_triple_name}=${ibt_cc}" "AR_${ibt_triple_name}=${CMAKE_AR}"
           "${CARGO}" rustc --lib --crate-type staticlib --locked --profile "${IBT_CARGO_PROFILE}"
           --manifest-path "${PROJECT_SOURCE_DIR}/Cargo.toml"

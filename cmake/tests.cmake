@@ -5,11 +5,27 @@
 # with libibt.a. These also start faster under it, because libibt.so brings debug information. A few programs with
 # libibt.so run under valgrind too: the dynamic linker loads and ends them in another way.
 #
+# A build for another machine runs its programs with CMAKE_CROSSCOMPILING_EMULATOR. Without it there are no tests, and
+# with it those are left out that use valgrind, a library of this machine, or a second build.
+#
 # Labels: boundary (makes no backup), engine (does), valgrind, package (builds against an installed tree).
 
-find_program(VALGRIND valgrind)
-include(CheckLanguage)
-check_language(CXX)
+set(emulator)
+if(CMAKE_CROSSCOMPILING)
+  if(NOT CMAKE_CROSSCOMPILING_EMULATOR)
+    message(STATUS "No tests: without CMAKE_CROSSCOMPILING_EMULATOR their programs cannot run here")
+    return()
+  endif()
+  set(emulator ${CMAKE_CROSSCOMPILING_EMULATOR})
+endif()
+if(NOT CMAKE_CROSSCOMPILING)
+  find_program(VALGRIND valgrind)
+endif()
+# For another machine, only a compiler for C++ that was named: the search could find the one for this machine.
+if(CMAKE_CXX_COMPILER OR NOT CMAKE_CROSSCOMPILING)
+  include(CheckLanguage)
+  check_language(CXX)
+endif()
 
 set(c_dir "${PROJECT_SOURCE_DIR}/tests/c")
 # Without the inlined functions in its messages, valgrind starts in half the time.
@@ -25,7 +41,7 @@ set(valgrind_shared null.ibt roundtrip.ibt cancel.ibt example_quickstart.ibt)
 # PROGRAM as its arguments.
 function(ibt_add_test name label)
   cmake_parse_arguments(PARSE_ARGV 2 test "" "" "RUNNER;PROGRAM")
-  add_test(NAME ${name} COMMAND ${test_RUNNER} ${test_PROGRAM})
+  add_test(NAME ${name} COMMAND ${test_RUNNER} ${emulator} ${test_PROGRAM})
   set_tests_properties(${name} PROPERTIES LABELS "${label}" TIMEOUT 300)
   if(VALGRIND AND (name MATCHES "\\.static$" OR name IN_LIST valgrind_shared))
     add_test(NAME ${name}.valgrind COMMAND ${test_RUNNER} ${valgrind_command} ${test_PROGRAM})
@@ -89,8 +105,14 @@ foreach(kind ibt static)
   endif()
   # Dozens of short runs that hardly enter the library: not worth their time under valgrind.
   add_test(NAME example_usage.${kind}
-    COMMAND sh "${c_dir}/run_usage.sh" $<TARGET_FILE:example_ibt_${kind}>)
+    COMMAND sh "${c_dir}/run_usage.sh" ${emulator} $<TARGET_FILE:example_ibt_${kind}>)
   set_tests_properties(example_usage.${kind} PROPERTIES LABELS boundary)
+  add_test(NAME example_signals.${kind}
+    COMMAND sh "${c_dir}/run_signals.sh" ${emulator} $<TARGET_FILE:example_ibt_${kind}>)
+  set_tests_properties(example_signals.${kind} PROPERTIES LABELS engine TIMEOUT 60)
+  if(CMAKE_CROSSCOMPILING)
+    continue()
+  endif()
   add_test(NAME example_shell.${kind}
     COMMAND sh "${c_dir}/run_shell.sh" $<TARGET_FILE:example_ibt_${kind}>)
   set_tests_properties(example_shell.${kind} PROPERTIES LABELS engine TIMEOUT 60)
@@ -103,9 +125,11 @@ foreach(kind ibt static)
   set_tests_properties(example_times.${kind} PROPERTIES LABELS engine TIMEOUT 300)
 endforeach()
 
-# The encrypting storage, if libsodium is installed.
-find_path(SODIUM_INCLUDE_DIR sodium.h)
-find_library(SODIUM_LIBRARY sodium)
+# The encrypting storage, if libsodium is installed for this machine.
+if(NOT CMAKE_CROSSCOMPILING)
+  find_path(SODIUM_INCLUDE_DIR sodium.h)
+  find_library(SODIUM_LIBRARY sodium)
+endif()
 if(SODIUM_INCLUDE_DIR AND SODIUM_LIBRARY)
   set(encrypted_sources ${ibt_tool_sources})
   list(REMOVE_ITEM encrypted_sources examples-c/ibt_store.c)
@@ -147,7 +171,7 @@ if(CMAKE_CXX_COMPILER)
   # Once under valgrind is enough: both programs have the same functions of ibt.hpp.
   add_test(NAME hpp.static COMMAND test_hpp_static)
   add_test(NAME example_quickstart_cpp
-    COMMAND sh "${c_dir}/run_quickstart.sh" $<TARGET_FILE:example_quickstart_cpp>)
+    COMMAND sh "${c_dir}/run_quickstart.sh" ${emulator} $<TARGET_FILE:example_quickstart_cpp>)
   set_tests_properties(hpp.static example_quickstart_cpp PROPERTIES LABELS engine TIMEOUT 300)
   find_program(CLANGXX clang++)
   foreach(standard c++17 c++20)
@@ -181,6 +205,9 @@ add_test(NAME symbols
   COMMAND sh "${c_dir}/symbols.sh" "${CMAKE_NM}" $<TARGET_FILE:ibt_shared> $<TARGET_FILE:ibt_static>
           "${PROJECT_SOURCE_DIR}/abi/ibt.symbols")
 
+if(CMAKE_CROSSCOMPILING)
+  return()
+endif()
 if(TARGET ibt_manuals)
   add_test(NAME manuals
     COMMAND sh "${c_dir}/manuals.sh" "${PROJECT_BINARY_DIR}/man" "${PROJECT_SOURCE_DIR}" ${PROJECT_VERSION})

@@ -1,5 +1,6 @@
 //! `ibt::delta` compared with librsync: the tool `rdiff` (2.3) and the crate `librsync` (which contains
-//! 2.2.2).
+//! 2.2.2). The crate compiles on the machines below only.
+#![cfg(all(target_env = "gnu", any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
 
 mod support;
 

@@ -1,4 +1,4 @@
-# tests/run.sh and examples-c/demo.sh source this file. It finds missing tools, and installs them with
+# tests/run.sh, tests/cross.sh and examples-c/demo.sh source this file. It finds missing tools, and installs them with
 # apt-get if that is allowed.
 # shellcheck shell=sh
 
@@ -23,24 +23,26 @@ rust_is_recent() {
         [ "$(printf '%s\n%s\n' "$rust_wanted" "$rust_has" | sort -V | head -n 1)" = "$rust_wanted" ]
 }
 
+# install_packages [OPTION] PACKAGE...: installs them with apt-get. Fails, and says why, if that is not possible.
+install_packages() {
+    as_root=
+    [ "$(id -u)" = 0 ] || as_root="sudo -n"
+    if ! command -v apt-get >/dev/null 2>&1 || ! $as_root true 2>/dev/null; then
+        echo "Please install first (names of Debian's packages): $*" >&2
+        return 1
+    fi
+    echo "Installing: $*"
+    $as_root apt-get update -qq || echo "apt-get update failed; going on with the lists at hand" >&2
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null || {
+        echo "apt-get could not install: $*" >&2
+        return 1
+    }
+}
+
 # Installs the missing packages, or prints their names and exits.
 install_missing() {
-    if [ -n "$missing" ]; then
-        as_root=
-        [ "$(id -u)" = 0 ] || as_root="sudo -n"
-        if ! command -v apt-get >/dev/null 2>&1 || ! $as_root true 2>/dev/null; then
-            echo "Please install first (names of Debian's packages):$missing" >&2
-            exit 1
-        fi
-        echo "Installing:$missing"
-        $as_root apt-get update -qq || echo "apt-get update failed; going on with the lists at hand" >&2
-        # shellcheck disable=SC2086 # a list of packages
-        $as_root env DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends $missing >/dev/null || {
-            echo "apt-get could not install:$missing" >&2
-            exit 1
-        }
-    fi
+    # shellcheck disable=SC2086 # a list of packages
+    [ -z "$missing" ] || install_packages $missing || exit 1
     rust_is_recent || {
         echo "cargo is ${rust_has:-missing}, but $rust_wanted or newer is needed: see https://rustup.rs" >&2
         exit 1
