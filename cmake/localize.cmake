@@ -9,7 +9,15 @@ function(run)
   endif()
 endfunction()
 
-run("${LD}" -r --whole-archive "${INPUT}" -o "${OUTPUT}")
+# Sections of a group that several objects have, such as __x86.get_pc_thunk.bx on i686, must leave their group: otherwise
+# a program that has the same group would drop them, although their symbols are local in OUTPUT. A linker without the
+# option, such as lld before version 19, cannot do that.
+set(ungroup)
+execute_process(COMMAND "${LD}" --help OUTPUT_VARIABLE help ERROR_QUIET)
+if(help MATCHES "--force-group-allocation")
+  set(ungroup --force-group-allocation)
+endif()
+run("${LD}" -r ${ungroup} --whole-archive "${INPUT}" -o "${OUTPUT}")
 # rustc's LLVM bitcode makes some versions of ar abort.
 run("${OBJCOPY}" --wildcard --keep-global-symbol=ibt_* --remove-section=.llvmbc --remove-section=.llvmcmd "${OUTPUT}")
 # Debug information is most of the size.
