@@ -109,16 +109,13 @@ foreach(kind ibt static)
   set_tests_properties(example_usage.${kind} PROPERTIES LABELS boundary)
   add_test(NAME example_signals.${kind}
     COMMAND sh "${c_dir}/run_signals.sh" ${emulator} $<TARGET_FILE:example_ibt_${kind}>)
-  set_tests_properties(example_signals.${kind} PROPERTIES LABELS engine TIMEOUT 60)
+  set_tests_properties(example_signals.${kind} PROPERTIES LABELS engine TIMEOUT 300)
   if(CMAKE_CROSSCOMPILING)
     continue()
   endif()
   add_test(NAME example_shell.${kind}
     COMMAND sh "${c_dir}/run_shell.sh" $<TARGET_FILE:example_ibt_${kind}>)
   set_tests_properties(example_shell.${kind} PROPERTIES LABELS engine TIMEOUT 60)
-  add_test(NAME example_signals.${kind}
-    COMMAND sh "${c_dir}/run_signals.sh" $<TARGET_FILE:example_ibt_${kind}>)
-  set_tests_properties(example_signals.${kind} PROPERTIES LABELS engine TIMEOUT 120)
   # It sets the clock, by a library that is loaded before every other.
   add_test(NAME example_times.${kind}
     COMMAND sh "${c_dir}/run_times.sh" $<TARGET_FILE:example_ibt_${kind}>)
