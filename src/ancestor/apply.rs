@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufWriter, Write};
 
-use super::chain::AncestorPoint;
+use super::chain::{AncestorPoint, no_full};
 use super::read::StoredStream;
 use super::state::PointState;
 use super::tgz::{Member, MemberKind, Tgz};
@@ -54,10 +54,7 @@ impl Rebuild<'_, '_, '_> {
                 self.tree.begin_point()?;
                 self.increment(point, state, before)?;
             }
-            (None, None) => {
-                let detail = "no full archive of this date or before it is there";
-                return Err(Error::new(Kind::Missing, "use", detail).at(&point.state.name));
-            }
+            (None, None) => return Err(no_full(&point.state)),
         }
         self.tree.end_point()
     }

@@ -90,8 +90,7 @@ impl AncestorChain {
                 return Err(Error::corrupt("use", &full.name, detail));
             }
             if points.is_empty() && full.is_none() {
-                let detail = "no full archive of this date or before it is there";
-                return Err(Error::new(Kind::Missing, "use", detail).at(&state.name));
+                return Err(no_full(&state));
             }
             points.push(AncestorPoint { stamp, state, full, created, updated });
         }
@@ -104,4 +103,10 @@ impl AncestorChain {
         let first = until.iter().rposition(|point| point.full.is_some()).unwrap_or(0);
         &until[first..]
     }
+}
+
+/// The error of a point that builds on no full archive. `state` is the state of the point.
+pub fn no_full(state: &Object) -> Error {
+    let detail = "no full archive of this date or before it is there";
+    Error::new(Kind::Missing, "use", detail).at(&state.name)
 }

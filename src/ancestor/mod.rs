@@ -14,6 +14,7 @@
 
 mod apply;
 mod chain;
+mod decimal_time;
 mod import;
 mod list;
 mod read;

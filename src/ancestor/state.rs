@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::RawValue;
 
+use super::decimal_time::decimal_time;
 use super::read;
 use crate::entry::Path;
 use crate::error::{Error, Kind, Result};
@@ -29,21 +30,9 @@ impl Mtime {
     /// The moment in nanoseconds. A `double` cannot hold all of them, so the shortest decimal number that stands for it
     /// is used, which is also the one that Python wrote.
     pub fn to_time(self) -> Time {
-        let text = format!("{:?}", self.0.abs());
-        let Some((whole, fraction)) = text.split_once('.') else { return self.rounded() };
-        let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-        match (whole.parse::<i128>(), digits.parse::<i128>()) {
-            (Ok(secs), Ok(nanos)) => {
-                let nanos = secs * 1_000_000_000 + nanos;
-                Time::from_nanos(if self.0 < 0.0 { -nanos } else { nanos })
-            }
-            // A number such as 1e-7.
-            _ => self.rounded(),
-        }
-    }
-
-    fn rounded(self) -> Time {
-        Time::from_nanos((self.0 * 1e9).round() as i128)
+        // A number such as 1e-7 is none of these decimal numbers.
+        let rounded = || Time::from_nanos((self.0 * 1e9).round() as i128);
+        decimal_time(&format!("{:?}", self.0)).unwrap_or_else(rounded)
     }
 }
 
@@ -68,7 +57,7 @@ impl PointState {
         PointState::parse(&bytes).map_err(|detail| Error::corrupt(read::STATE, &file.name, detail))
     }
 
-    /// `Err` says what is wrong.
+    /// The error names the fault.
     fn parse(bytes: &[u8]) -> Result<PointState, String> {
         let fields: Fields =
             serde_json::from_slice(bytes).map_err(|error| format!("no JSON object: {error}"))?;

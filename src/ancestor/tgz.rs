@@ -9,6 +9,7 @@ use std::io::{BufRead, Read};
 use flate2::bufread::MultiGzDecoder;
 use tar::{EntryType, Header};
 
+use super::decimal_time::decimal_time;
 use super::read::into_error;
 use crate::entry::{PATH_LEN_MAX, Path};
 use crate::error::{Error, Result};
@@ -216,14 +217,16 @@ impl<R: BufRead> Tgz<R> {
         while !rest.is_empty() {
             let (key, value, tail) = pax_record(rest).ok_or_else(|| fault(self))?;
             rest = tail;
-            let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
+            let text = std::str::from_utf8(value).ok();
+            let number = || text?.parse::<u64>().ok();
+            let time = || decimal_time(text?);
             match key {
                 b"path" => extended.path = Some(value.to_vec()),
                 b"linkpath" => extended.link = Some(value.to_vec()),
                 b"size" => extended.size = Some(number().ok_or_else(|| fault(self))?),
                 b"uid" => extended.uid = Some(number().ok_or_else(|| fault(self))?),
                 b"gid" => extended.gid = Some(number().ok_or_else(|| fault(self))?),
-                b"mtime" => extended.mtime = Some(pax_time(value).ok_or_else(|| fault(self))?),
+                b"mtime" => extended.mtime = Some(time().ok_or_else(|| fault(self))?),
                 _ if key.starts_with(b"GNU.sparse.") => {
                     return Err(self.corrupt("it has a sparse file, which the ancestor never writes"));
                 }
@@ -323,20 +326,6 @@ fn pax_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((&record[..equals], &record[equals + 1..], &bytes[len..]))
 }
 
-/// A decimal number of seconds.
-fn pax_time(value: &[u8]) -> Option<Time> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (is_negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 18 || !is_digits(whole) || !is_digits(fraction) {
-        return None;
-    }
-    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    let nanos = whole.parse::<i128>().ok()? * 1_000_000_000 + digits.parse::<i128>().ok()?;
-    Some(Time::from_nanos(if is_negative { -nanos } else { nanos }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,17 +341,6 @@ mod tests {
             ["", "12", "5 a=b\n", "99 path=a\n", "8 path\n", "11 path=a=b\n", "x path=a\n", "2 a=b\n"]
         {
             assert!(pax_record(wrong.as_bytes()).is_none(), "{wrong:?}");
-        }
-    }
-
-    #[test]
-    fn pax_times_are_decimal_numbers() {
-        let time = |text: &str| pax_time(text.as_bytes()).map(|time| time.to_string());
-        assert_eq!(time("12.5").as_deref(), Some("12.500000000"));
-        assert_eq!(time("-1.25").as_deref(), Some("-2.750000000"));
-        assert_eq!(time("7").as_deref(), Some("7.000000000"));
-        for wrong in ["", ".", "1e5", "+1", "1.x", "--1", "9999999999999999999"] {
-            assert_eq!(time(wrong), None, "{wrong}");
         }
     }
 }

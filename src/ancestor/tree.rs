@@ -14,7 +14,8 @@ use std::path::PathBuf;
 use super::tgz::{Member, MemberKind};
 use crate::entry::{FileType, Path};
 use crate::error::{Error, Kind, Result};
-use crate::platform::{self, Dir};
+use crate::format::TEMP_PREFIX;
+use crate::platform::{self, Dir, Stat};
 use crate::stamp::Time;
 
 const OP: &str = "rebuild the tree of the ancestor's backup";
@@ -36,6 +37,11 @@ pub struct Attributes {
 impl Attributes {
     pub fn of(member: &Member) -> Self {
         Attributes { mode: member.mode, uid: member.uid, gid: member.gid, mtime: member.mtime }
+    }
+
+    /// Those that an entry of the tree has now.
+    fn now(stat: &Stat) -> Self {
+        Attributes { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime: stat.mtime }
     }
 }
 
@@ -70,7 +76,7 @@ impl PointTree {
         let fault = |error: &io::Error| Error::own("make a temporary directory", error);
         let parent = std::path::absolute(std::env::temp_dir()).map_err(|e| fault(&e))?;
         let random = u128::from_ne_bytes(platform::random_bytes16().map_err(|e| fault(&e))?);
-        let name = format!(".ibt-tmp-import-{random:032x}").into_bytes();
+        let name = format!("{TEMP_PREFIX}import-{random:032x}").into_bytes();
         let above = Dir::open(&parent).map_err(|e| fault(&e))?;
         above.mkdir(&name, 0o700).map_err(|e| fault(&e))?;
         let make = || -> io::Result<_> {
@@ -86,7 +92,7 @@ impl PointTree {
             fault(&error)
         })?;
         let path = parent.join(OsStr::from_bytes(&name));
-        let attributes = Attributes { mode: 0o700, uid: stat.uid, gid: stat.gid, mtime: stat.mtime };
+        let attributes = Attributes { mode: 0o700, ..Attributes::now(&stat) };
         Ok(PointTree {
             path,
             above,
@@ -262,8 +268,7 @@ impl PointTree {
         })?;
         file.rewind().map_err(|e| fault(path, &e))?;
         let stat = platform::stat_file(&file).map_err(|e| fault(path, &e))?;
-        let attributes = Attributes { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime: stat.mtime };
-        Ok((file, attributes))
+        Ok((file, Attributes::now(&stat)))
     }
 
     /// Sets the modification time of a regular file, if it is another one. False if nothing, or a directory, has this
@@ -312,14 +317,13 @@ impl PointTree {
 
     /// Gives the directories the attributes that they have at the point.
     pub fn end_point(&mut self) -> Result<()> {
-        // The deepest first, because a mode may forbid to reach what is below.
+        // The deepest first, because a mode may forbid to reach the entries below.
         let dirs: Vec<_> =
             self.dirs.iter().rev().map(|(path, attributes)| (path.clone(), *attributes)).collect();
         for (path, attributes) in dirs {
             let fd = self.path_fd(&path)?;
             let stat = platform::stat_fd(fd.as_fd()).map_err(|e| fault(&path, &e))?;
-            let now = Attributes { mode: stat.mode, uid: stat.uid, gid: stat.gid, mtime: stat.mtime };
-            if now != attributes {
+            if Attributes::now(&stat) != attributes {
                 self.set_attributes(fd.as_fd(), &path, attributes, false)?;
             }
         }

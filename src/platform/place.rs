@@ -42,7 +42,7 @@ pub fn make_dirs(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Gives the owner the rights in `mode` to a file or directory that was just made with that mode, as far as the umask
-/// took them away: libibt must be able to use what it makes.
+/// took them away: libibt must be able to use the files that it makes.
 pub fn give_owner_rights(made: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     let now = stat_fd(made)?;
     if now.lacks_owner_rights(mode) {
