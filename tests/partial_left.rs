@@ -102,6 +102,37 @@ fn a_partial_state_of_another_source_or_host_is_not_used() {
     }
 }
 
+/// Somebody may have copied it from another store of the same source.
+#[test]
+fn a_partial_state_of_another_series_is_not_used() {
+    let series = in_directory();
+    fill(&series);
+    series.full().whole();
+    let of_newest = || stored::parse(&series.newest("state"))["series"].as_str().unwrap().to_string();
+    let own = of_newest();
+    cancel_at(&series, 25);
+    let partial = the_partial(&series);
+    forge(&series.store.join(&partial), &own, &"0".repeat(32));
+    let report = series.full().whole();
+    assert_eq!(leftover_files(&report), [Some(partial)]);
+    assert_eq!(counter(&report, Counter::BytesRead), TOTAL);
+    assert_eq!(of_newest(), own);
+}
+
+/// A clock that was wrong made it, or it is foreign. The new snapshot has an earlier stamp.
+#[test]
+fn a_partial_state_far_in_the_future_is_not_used() {
+    let series = in_directory();
+    fill(&series);
+    cancel_at(&series, 25);
+    let partial = the_partial(&series);
+    let (now, future) = (stamp(&partial).to_string(), "20991231T000000.000000Z");
+    let header = |stamp: &str| format!("\"snapshot\":\"{stamp}\"");
+    forge(&series.store.join(&partial), &header(&now), &header(future));
+    fs::rename(series.store.join(&partial), series.store.join(partial.replace(&now, future))).unwrap();
+    assert_eq!(go_on(&series, TOTAL), TOTAL);
+}
+
 #[test]
 fn a_file_with_the_name_of_another_kind_is_refused() {
     let mut series = in_directory();
@@ -261,6 +292,14 @@ fn a_prune_without_a_lock_keeps_every_partial_state_that_can_be_used() {
     assert_eq!(both.len(), 2);
     series.prune(&keep).ok();
     assert_eq!(partials(&series), both);
+    // Another process may be about to store an archive that is not listed yet.
+    let memory = series.memory.clone().unwrap();
+    let archive = archives_of(&series, &both[1]).pop_last().unwrap();
+    let bytes = memory.objects()[&archive].clone();
+    memory.remove(&archive);
+    series.prune(&keep).ok();
+    assert_eq!(partials(&series), both);
+    memory.put(&archive, &bytes);
     go_on(&series, TOTAL);
     series.prune(&keep).ok();
     series.assert_newest_is_the_source();

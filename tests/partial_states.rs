@@ -201,13 +201,13 @@ fn a_full_with_other_options_is_as_from_zero() {
 fn a_full_that_goes_on_may_be_interrupted_again_and_again() {
     for series in [in_directory(), in_memory()] {
         fill(&series);
-        cancel_at(&series, 12);
+        cancel_at(&series, 16);
         let first = the_partial(&series);
         // It reads nothing new, and ends before the end of the partial state.
         cancel_at(&series, 6);
         assert_eq!(the_partial(&series), first);
         // A few changes at the beginning are no reason for a partial state that has less.
-        (0..3).for_each(|n| drop(series.write(&path(n), noise(200 + n as u64, LEN))));
+        (0..4).for_each(|n| drop(series.write(&path(n), noise(200 + n as u64, LEN))));
         settle();
         cancel_at(&series, 8);
         assert_eq!(the_partial(&series), first);
