@@ -37,8 +37,8 @@ target_include_directories(check PUBLIC tests/c include)
 # Tests with libibt.so that have a twin under valgrind.
 set(valgrind_shared null.ibt roundtrip.ibt cancel.ibt example_quickstart.ibt)
 
-# Adds a test, and its twin under valgrind if its program has libibt.a or is one of valgrind_shared. RUNNER, if any, gets
-# PROGRAM as its arguments.
+# Adds a test, and its twin under valgrind if its program has libibt.a or is one of valgrind_shared. RUNNER, if any,
+# gets PROGRAM as its arguments.
 function(ibt_add_test name label)
   cmake_parse_arguments(PARSE_ARGV 2 test "" "" "RUNNER;PROGRAM")
   add_test(NAME ${name} COMMAND ${test_RUNNER} ${emulator} ${test_PROGRAM})
@@ -149,6 +149,29 @@ if(SODIUM_INCLUDE_DIR AND SODIUM_LIBRARY)
   endforeach()
 else()
   message(STATUS "libsodium was not found: the encrypting storage, examples-c/encrypted_storage.c, is not tested")
+endif()
+
+# The storage that runs commands: with a script in place of rclone, and with rclone itself, if it is installed.
+if(NOT CMAKE_CROSSCOMPILING)
+  set(command_sources ${ibt_tool_sources})
+  list(REMOVE_ITEM command_sources examples-c/ibt_store.c)
+  ibt_add_program(test_command_storage tests/c/test_command_storage.c tests/c/storage_contract.c
+    $<TARGET_OBJECTS:check>)
+  add_executable(command_ibt ${command_sources} examples-c/command_ibt.c examples-c/command_storage.c)
+  target_link_libraries(command_ibt PRIVATE ibt::ibt)
+  foreach(kind ibt static)
+    target_include_directories(test_command_storage_${kind} PRIVATE tests/c)
+  endforeach()
+  # Most of their time is that of the commands, so each runs once, and valgrind sees one of them.
+  add_test(NAME command_storage COMMAND test_command_storage_ibt "${c_dir}/rclone.sh")
+  set_tests_properties(command_storage PROPERTIES LABELS engine TIMEOUT 600)
+  if(VALGRIND)
+    add_test(NAME command_storage.valgrind
+      COMMAND ${valgrind_command} $<TARGET_FILE:test_command_storage_static> "${c_dir}/rclone.sh")
+    set_tests_properties(command_storage.valgrind PROPERTIES LABELS "engine;valgrind" TIMEOUT 1500)
+  endif()
+  add_test(NAME example_command_ibt COMMAND sh "${c_dir}/run_command_ibt.sh" $<TARGET_FILE:command_ibt>)
+  set_tests_properties(example_command_ibt PROPERTIES LABELS engine TIMEOUT 600)
 endif()
 
 # ibt.hpp, if there is a compiler for C++.

@@ -1,5 +1,5 @@
 /* Opens the store of a run. A command line for another storage needs another version of this file only: see
- * encrypted_ibt.c. */
+ * encrypted_ibt.c and command_ibt.c. */
 #include "ibt_tool.h"
 
 ibt_status open_store(const struct command *command, struct run *run)

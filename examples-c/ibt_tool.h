@@ -3,7 +3,7 @@
  *
  *   ibt.c           the commands, and main()
  *   ibt_args.c      the options of each command; reads the command line and the environment
- *   ibt_store.c     opens the store; encrypted_ibt.c does it in another way
+ *   ibt_store.c     opens the store; encrypted_ibt.c and command_ibt.c do it in another way
  *   ibt_complete.c  prints completions for shells
  *   ibt_choose.c    chooses the entries of a backup: sizes, lists of paths
  *   ibt_names.c     writes names as text that is safe to print

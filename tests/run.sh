@@ -30,6 +30,7 @@ echo '#include <sodium.h>' | cc -E - >/dev/null 2>&1 || need no-such-command lib
 need strace strace
 need rdiff rdiff
 need rsync rsync
+need rclone rclone
 need zstd zstd
 need groff groff-base
 need mandoc mandoc
