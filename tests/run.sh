@@ -192,11 +192,13 @@ ruby_gem() (
     case $stats in *"100.00% documented"*) ;; *) echo "$stats"; exit 1 ;; esac
 )
 
-# Tests the Python package, with warnings as errors and the checks of Python's development mode.
+# Tests the Python package, with warnings as errors and the checks of Python's development mode. Then uses it to check
+# the numbers of docs/scale.md.
 python_package() (
     installed_tree || exit 1
     export IBT_LIBRARY="$LD_LIBRARY_PATH/libibt.so.0" PYTHONPATH="$PWD/bindings/python" PYTHONDONTWRITEBYTECODE=1
-    python3 -X dev -W error -m unittest discover -s bindings/python/tests
+    python3 -X dev -W error -m unittest discover -s bindings/python/tests &&
+        python3 -X dev -W error benches/scale_model.py --check
 )
 
 step scripts scripts
