@@ -75,8 +75,7 @@ impl PointTree {
     pub fn new() -> Result<PointTree> {
         let fault = |error: &io::Error| Error::own("make a temporary directory", error);
         let parent = std::path::absolute(std::env::temp_dir()).map_err(|e| fault(&e))?;
-        let random = u128::from_ne_bytes(platform::random_bytes16().map_err(|e| fault(&e))?);
-        let name = format!("{TEMP_PREFIX}import-{random:032x}").into_bytes();
+        let name = format!("{TEMP_PREFIX}import-{}", platform::unique_digits()).into_bytes();
         let above = Dir::open(&parent).map_err(|e| fault(&e))?;
         above.mkdir(&name, 0o700).map_err(|e| fault(&e))?;
         let make = || -> io::Result<_> {

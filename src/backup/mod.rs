@@ -208,7 +208,7 @@ impl NewSnapshot {
             key: origin.key.clone(),
             series: match compared {
                 Some((header, _)) => header.series.clone(),
-                None => new_series()?,
+                None => platform::random_digits().map_err(|e| Error::own("get random bytes", &e))?,
             },
             host: origin.host.clone(),
             snapshot: stamp,
@@ -380,9 +380,4 @@ fn refuse_own(origin: &BackupSource, own: &OwnPlaces) -> Result<()> {
 fn local_device(root: &Dir) -> Option<u64> {
     let stat = root.stat_self().ok().filter(|_| FileSystem::of(root).is_local);
     stat.map(|stat| stat.dev)
-}
-
-fn new_series() -> Result<String> {
-    let id = platform::random_bytes16().map_err(|e| Error::own("get random bytes", &e))?;
-    Ok(id.iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -10,6 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
+use super::refused::is_refused;
+
 /// Longest chunk of a path, in bytes: it fits into `PATH_MAX` (4096 with the closing NUL).
 const CHUNK_MAX: usize = 4000;
 
@@ -93,10 +95,9 @@ fn open_chunk(dir: BorrowedFd<'_>, rel: &[u8], flags: OFlags) -> Result<OwnedFd,
         return openat(dir, rel, flags, Mode::empty());
     }
     match open_resolved(dir, rel, flags) {
-        // A filter of system calls may answer EPERM for a call that it does not know. `O_NOATIME` on another
-        // user's file gives EPERM as well, and that error belongs to the caller.
+        // `O_NOATIME` on another user's file gives EPERM as well, and that error belongs to the caller.
         Err(Errno::PERM) if flags.intersects(flags::NOATIME) => Err(Errno::PERM),
-        Err(Errno::NOSYS | Errno::PERM | Errno::AGAIN) => open_by_component(dir, rel, flags),
+        Err(error) if error == Errno::AGAIN || is_refused(error) => open_by_component(dir, rel, flags),
         result => result,
     }
 }

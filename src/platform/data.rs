@@ -6,11 +6,13 @@ use std::io;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use super::refused::is_refused;
+
 /// The holes in the first `size` bytes as (offset, length): ascending, not touching, not empty. The list is
 /// empty if the file system does not report holes. Changes the file's offset.
 pub fn holes(file: &File, size: u64) -> io::Result<Vec<(u64, u64)>> {
     match find_holes(file, size) {
-        Err(Errno::INVAL | Errno::NOTSUP) => Ok(Vec::new()),
+        Err(error) if is_refused(error) => Ok(Vec::new()),
         result => Ok(result?),
     }
 }

@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use rustix::process::{Resource, getrlimit};
-
+/// The limit of descriptors on most systems, for a system that does not report its limit.
+const USUAL_LIMIT: u64 = 1024;
 /// The attempts of [`patiently`] before the last one, and the pause after each of them: together 200 ms.
 const ATTEMPTS: usize = 20;
 const PAUSE: Duration = Duration::from_millis(10);
@@ -13,10 +13,21 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// The number of descriptors that this process can open at this moment, at most `enough`. Other threads of the
 /// program may open or close descriptors at any time.
 pub fn free_descriptors(enough: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
-    let numbers = 0..limit.min(libc::c_int::MAX as usize) as libc::c_int;
+    let numbers = 0..descriptor_limit().min(libc::c_int::MAX as u64) as libc::c_int;
     // SAFETY: `F_GETFD` only reads the flags of a descriptor, and fails with EBADF for a number that is not open.
     numbers.filter(|&number| unsafe { libc::fcntl(number, libc::F_GETFD) } < 0).take(enough).count()
+}
+
+/// The most descriptors that this process may have open. rustix is not used, because its `getrlimit` expects that the
+/// call cannot fail, and returns memory that nobody wrote if a filter of system calls forbids it.
+#[allow(clippy::unnecessary_cast)] // `rlim_t` has 32 bits on some systems.
+fn descriptor_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` outlives the call, which writes an `rlimit` to it.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } {
+        0 => limit.rlim_cur as u64,
+        _ => USUAL_LIMIT,
+    }
 }
 
 /// Repeats `open` for up to 200 ms while its error is a shortage, because another thread of the program may free
@@ -54,11 +65,11 @@ mod tests {
     fn each_open_file_takes_a_descriptor() {
         assert_eq!(free_descriptors(0), 0);
         assert_eq!(free_descriptors(3), 3);
-        let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| limit as usize);
+        let limit = descriptor_limit();
         if limit <= 1 << 20 {
             // Other tests open and close files meanwhile.
             let files: Vec<_> = (0..200).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
-            assert!(free_descriptors(usize::MAX) <= limit - files.len());
+            assert!(free_descriptors(usize::MAX) <= limit as usize - files.len());
         }
     }
 

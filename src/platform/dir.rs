@@ -181,24 +181,6 @@ impl Dir {
     pub fn rmdir(&self, name: &[u8]) -> io::Result<()> {
         Ok(rustix::fs::unlinkat(self, component(name)?, AtFlags::REMOVEDIR)?)
     }
-
-    /// Makes the names in this directory durable. Succeeds also on a file system that cannot sync directories, because
-    /// there is no other way to sync them.
-    pub fn sync(&self) -> io::Result<()> {
-        match rustix::fs::fsync(self) {
-            Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
-            result => Ok(result?),
-        }
-    }
-
-    /// Makes everything on this directory's file system durable.
-    pub fn syncfs(&self) -> io::Result<()> {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        rustix::fs::syncfs(self)?;
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        rustix::fs::sync();
-        Ok(())
-    }
 }
 
 /// `name` with the case of its last cased letter flipped; `None` if it has no such letter.

@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
 use super::file_system::is_btrfs;
+use super::refused::is_refused;
 use super::xattr::Named;
 use crate::entry::InodeFlags;
 use crate::stamp::Time;
@@ -77,7 +78,7 @@ pub fn read_flags(fd: impl AsFd) -> io::Result<FlagsAndProject> {
 fn if_supported<T>(result: Result<T, Errno>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(Errno::NOTTY | Errno::NOTSUP | Errno::INVAL | Errno::NOSYS) => Ok(None),
+        Err(error) if error == Errno::NOTTY || is_refused(error) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }

@@ -5,7 +5,10 @@ use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::io::Errno;
+
 use super::dir::Dir;
+use super::refused::is_refused;
 
 /// The part of a lock file to lock. Some systems can only lock a whole file. There, each of the first three parts is
 /// the whole file, so a writer excludes readers too, and the other two parts always seem free.
@@ -65,11 +68,11 @@ pub fn lock_in_the_way(_: &File, _: LockPart, _: bool) -> io::Result<Option<Lock
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// True if an error of [`try_lock`] means that the file system has no locks, or that no lock server is running.
+/// True if an error of [`try_lock`] means that the system or the file system has no locks, or that no lock server is
+/// running.
 pub fn lacks_locks(error: &io::Error) -> bool {
-    const CODES: [i32; 6] =
-        [libc::ENOLCK, libc::ENOSYS, libc::EOPNOTSUPP, libc::ENOTSUP, libc::EINVAL, libc::EBADF];
-    error.raw_os_error().is_some_and(|code| CODES.contains(&code))
+    matches!(error.raw_os_error(), Some(libc::ENOLCK | libc::EBADF))
+        || Errno::from_io_error(error).is_some_and(is_refused)
 }
 
 /// Takes a shared lock on a directory, for as long as `dir` is open. Other processes find the lock with

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::dir::bits;
 use super::newer;
+use super::refused::is_refused;
 use crate::stamp::Time;
 
 /// Sets owner and group of the object behind a descriptor; `None` leaves them as they are. Descriptors of
@@ -30,9 +31,7 @@ pub fn set_owner(
 pub fn set_mode(fd: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     match rustix::fs::fchmod(fd, bits(mode)) {
         Err(Errno::BADF) => match newer::set_mode(fd, mode) {
-            Err(Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
-                by_path(fd, |path| rustix::fs::chmod(path, bits(mode)))
-            }
+            Err(error) if is_refused(error) => by_path(fd, |path| rustix::fs::chmod(path, bits(mode))),
             result => Ok(result?),
         },
         result => Ok(result?),

@@ -23,9 +23,11 @@ mod newer;
 mod node;
 mod nodump;
 mod place;
+mod refused;
 mod remove;
 mod rename;
 mod stat;
+mod sync;
 mod system;
 mod xattr;
 
@@ -48,7 +50,10 @@ pub use machine::{MachineMark, MarkOrigin};
 pub use meta::{lacks_proc, set_mode, set_owner, set_times};
 pub use names::{Names, OwnerNumbers};
 pub use node::device_number;
-pub use place::{give_owner_rights, make_dir, make_dirs, sync_and_close, sync_fd, sync_parent};
+pub use place::{give_owner_rights, make_dir, make_dirs};
 pub use stat::{Stat, stat_fd, stat_file};
-pub use system::{block_signals_in_this_thread, effective_uid, hostname, is_privileged, random_bytes16};
+pub use sync::{has_syncfs, sync_and_close, sync_fd, sync_parent};
+pub use system::{
+    block_signals_in_this_thread, effective_uid, hostname, is_privileged, random_digits, unique_digits,
+};
 pub use xattr::{Named, XATTR_ABSENT, XATTRS_MAX, read_xattrs, remove_xattr, set_xattr};

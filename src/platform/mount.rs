@@ -12,6 +12,8 @@ mod system {
 
     use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
 
+    use super::super::refused::is_refused;
+
     /// True if something is mounted at `name` (Linux 5.8); `None` if the system does not report that.
     pub fn is_mount_root(dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<bool>> {
         #[cfg(test)]
@@ -23,8 +25,8 @@ mod system {
             Ok(answer) if answer.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
                 Ok(Some(answer.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)))
             }
-            // A filter of system calls may answer EPERM for a call that it does not know.
-            Ok(_) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => Ok(None),
+            Ok(_) => Ok(None),
+            Err(error) if is_refused(error) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

@@ -1,4 +1,4 @@
-//! Makes directories by their paths, opens or makes files, and makes files durable.
+//! Makes directories by their paths, and opens or makes files.
 
 use std::fs::File;
 use std::io;
@@ -56,33 +56,6 @@ impl Stat {
     /// True if the owner lacks a right that `mode` gives to the owner.
     pub(super) fn lacks_owner_rights(&self, mode: u32) -> bool {
         mode & OWNER & !self.mode != 0
-    }
-}
-
-/// Makes the name of the file at `path` durable, by syncing its parent directory.
-pub fn sync_parent(path: &Path) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    Dir::open(parent.unwrap_or_else(|| Path::new(".")))?.sync()
-}
-
-/// Makes a file durable and closes it. After an error of either step the bytes of the file may be lost.
-pub fn sync_and_close(file: File) -> io::Result<()> {
-    rustix::fs::fsync(&file)?;
-    close(file)
-}
-
-/// Makes the file or directory behind a descriptor durable.
-pub fn sync_fd(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<()> {
-    Ok(rustix::fs::fsync(fd)?)
-}
-
-/// Closes a file and returns the error of `close`, which dropping the file would hide.
-fn close(file: File) -> io::Result<()> {
-    use std::os::fd::IntoRawFd;
-    // SAFETY: `file` owned the descriptor and gave it up, so it is closed once.
-    match unsafe { libc::close(file.into_raw_fd()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::beneath::component;
 use super::dir::Dir;
+use super::refused::is_refused;
 
 impl Dir {
     /// Renames `from` to `to` and replaces an existing `to`.
@@ -19,7 +20,8 @@ impl Dir {
     /// another process makes between the check and the rename is replaced.
     pub fn rename_noreplace(&self, from: &[u8], to_dir: &Dir, to: &[u8]) -> io::Result<()> {
         match self.rename_exclusive(component(from)?, to_dir, component(to)?) {
-            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => self.rename_by_link(from, to_dir, to),
+            Err(Errno::PERM) if !forbids_noreplace() => Err(Errno::PERM.into()),
+            Err(error) if is_refused(error) => self.rename_by_link(from, to_dir, to),
             result => Ok(result?),
         }
     }
@@ -42,7 +44,7 @@ impl Dir {
         match rustix::fs::linkat(self, from, to_dir, to, AtFlags::empty()) {
             Ok(()) => self.unlink(from),
             // `from` is a directory, or the file system has no hard links.
-            Err(Errno::PERM | Errno::NOTSUP | Errno::NOSYS | Errno::MLINK | Errno::ISDIR) => {
+            Err(error) if is_refused(error) || matches!(error, Errno::MLINK | Errno::ISDIR) => {
                 self.rename_if_absent(from, to_dir, to)
             }
             Err(error) => Err(error.into()),
@@ -56,4 +58,19 @@ impl Dir {
             Err(error) => Err(error),
         }
     }
+}
+
+/// True if the system forbids renames that replace nothing, whatever the files. A filter of system calls answers before
+/// the kernel looks at the descriptors.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn forbids_noreplace() -> bool {
+    let name = c"x".as_ptr();
+    // SAFETY: the names end with NUL; -1 is no descriptor, so the call fails and changes nothing.
+    unsafe { libc::syscall(libc::SYS_renameat2, -1, name, -1, name, libc::RENAME_NOREPLACE) };
+    io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn forbids_noreplace() -> bool {
+    false
 }

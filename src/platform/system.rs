@@ -29,8 +29,17 @@ pub fn hostname() -> Vec<u8> {
     rustix::system::uname().nodename().to_bytes().into()
 }
 
+/// 32 hexadecimal digits that nobody can predict.
+pub fn random_digits() -> io::Result<String> {
+    Ok(hex(&random_bytes16()?))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// Sixteen random bytes that nobody can predict.
-pub fn random_bytes16() -> io::Result<[u8; 16]> {
+pub(super) fn random_bytes16() -> io::Result<[u8; 16]> {
     let mut bytes = [0; 16];
     fill_random(&mut bytes)?;
     Ok(bytes)
@@ -41,12 +50,14 @@ fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
     use rustix::io::Errno;
     use rustix::rand::{GetRandomFlags, getrandom};
 
+    use super::refused::is_refused;
+
     let mut filled = 0;
     while filled < bytes.len() {
         match getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
             Ok(len) => filled += len,
             Err(Errno::INTR) => {}
-            Err(Errno::NOSYS) => return read_urandom(bytes),
+            Err(error) if is_refused(error) => return read_urandom(bytes),
             Err(error) => return Err(error.into()),
         }
     }
@@ -62,6 +73,28 @@ fn read_urandom(bytes: &mut [u8]) -> io::Result<()> {
     use std::io::Read;
 
     std::fs::File::open("/dev/urandom")?.read_exact(bytes)
+}
+
+/// 32 hexadecimal digits for a temporary name that nothing else has. They are random, or where the system gives no
+/// random bytes, made of the time, the process and a counter. Somebody could guess the latter, so the caller must make
+/// its file with a call that fails if the name exists.
+pub fn unique_digits() -> String {
+    hex(&random_bytes16().unwrap_or_else(|_| guessable_bytes16()))
+}
+
+/// Bytes that are different in each call, in each process of this machine and in each container on it.
+pub(super) fn guessable_bytes16() -> [u8; 16] {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::SystemTime;
+
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let (process, call) = (std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed));
+    // The system loads the library at another address in each process, and containers have the same process numbers.
+    let facts = format!("{time} {process} {:p} {call}", &CALLS);
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&blake3::hash(facts.as_bytes()).as_bytes()[..16]);
+    bytes
 }
 
 /// Blocks signals in this thread, so that the signal handlers of the application run on the application's own threads.

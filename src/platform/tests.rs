@@ -606,7 +606,11 @@ fn names_of_different_case_are_told_apart_here() {
 #[test]
 fn the_system_answers() {
     assert_eq!(hostname(), fs::read("/proc/sys/kernel/hostname").unwrap().trim_ascii());
-    assert_ne!(random_bytes16().unwrap(), random_bytes16().unwrap());
+    assert_ne!(random_digits().unwrap(), random_digits().unwrap());
+    assert_ne!(unique_digits(), unique_digits());
+    assert_ne!(system::guessable_bytes16(), system::guessable_bytes16());
+    assert_eq!((random_digits().unwrap().len(), unique_digits().len()), (32, 32));
+    assert!(has_syncfs());
     assert!(!as_nobody(is_privileged));
     let (_temp, dir) = temp();
     let file = dir.create_file(b"f", 0o600).unwrap();

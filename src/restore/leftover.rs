@@ -53,23 +53,24 @@ pub(super) fn tag_of_name(name: &[u8]) -> u64 {
 }
 
 /// A new temporary name. No file has this name yet, because the name contains a random number.
-pub(super) fn temp_name(tag: u64) -> io::Result<Vec<u8>> {
+pub(super) fn temp_name(tag: u64) -> Vec<u8> {
     let here = MachineMark::here();
-    Ok(format!("{RESTORE_TEMP_PREFIX}{tag:016x}-{here}-{}", random_digits()?).into_bytes())
+    format!("{RESTORE_TEMP_PREFIX}{tag:016x}-{here}-{}", digits16()).into_bytes()
 }
 
-fn random_digits() -> io::Result<String> {
-    let random = platform::random_bytes16()?;
-    Ok(random[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+fn digits16() -> String {
+    let mut digits = platform::unique_digits();
+    digits.truncate(16);
+    digits
 }
 
 /// Renames a partial tree from its temporary name to a name that no later restore takes for a left-over. If the
 /// rename fails, the tree gets the mode [`LEFT_MODE`] instead. Returns the tree's name, and whether the tree is safe
 /// from later restores.
 pub(super) fn set_aside(holder: &Dir, temp: &[u8], root: &Dir) -> (Vec<u8>, bool) {
-    let name = random_digits().map(|digits| format!("{PARTIAL_PREFIX}{digits}").into_bytes());
-    match name.and_then(|name| holder.rename_noreplace(temp, holder, &name).map(|()| name)) {
-        Ok(name) => (name, true),
+    let name = format!("{PARTIAL_PREFIX}{}", digits16()).into_bytes();
+    match holder.rename_noreplace(temp, holder, &name) {
+        Ok(()) => (name, true),
         Err(_) => (temp.to_vec(), platform::set_mode(root.as_fd(), LEFT_MODE).is_ok()),
     }
 }
@@ -172,7 +173,7 @@ impl LeftoverRemoval {
         }
         // A new restore makes its directory, takes the lock and then checks the name. So there are two cases: that
         // restore finds the name gone and tries another name, or the second look here finds the lock.
-        let other = temp_name(self.tag)?;
+        let other = temp_name(self.tag);
         dir.rename_noreplace(name, dir, &other)?;
         if platform::is_dir_held(&left) != Some(false) {
             return dir.rename_noreplace(&other, dir, name).map(|()| Some(IN_USE));
@@ -274,7 +275,7 @@ fn shows_locks(dir: &Dir, open_again: impl FnOnce() -> io::Result<Dir>) -> bool 
 /// ACL of `holder`, because they would get into the restored tree.
 pub(super) fn make_temp(holder: &Dir, tag: u64) -> io::Result<(Vec<u8>, Dir)> {
     for _ in 0..16 {
-        let name = temp_name(tag)?;
+        let name = temp_name(tag);
         holder.mkdir(&name, 0o700)?;
         let opened = holder.open_dir(&name).and_then(|root| {
             super::target::remove_acls(&root)?;

@@ -71,7 +71,7 @@ impl Target {
             Some(dir) if overwrite != Overwrite::Never => {
                 let id = dir.stat_self().map_err(|e| trouble(&e))?.id();
                 let leftovers = (!dry_run).then(|| LeftoverRemoval::of_tree(id, &dir));
-                (temp_name(id.1).map_err(|e| trouble(&e))?, TargetKind::Existing(dir), leftovers)
+                (temp_name(id.1), TargetKind::Existing(dir), leftovers)
             }
             Some(dir) => {
                 check_empty(&dir, bytes, job)?;

@@ -253,9 +253,7 @@ struct Temporary {
 impl Temporary {
     fn new(dir: &Path) -> io::Result<Self> {
         loop {
-            let random: String =
-                platform::random_bytes16()?.iter().map(|byte| format!("{byte:02x}")).collect();
-            let path = dir.join(format!("{TEMP_PREFIX}{random}"));
+            let path = dir.join(format!("{TEMP_PREFIX}{}", platform::unique_digits()));
             let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             let file = File::from(platform::beside_streams(file)?);
             platform::give_owner_rights(file.as_fd(), 0o600)?;

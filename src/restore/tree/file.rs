@@ -9,6 +9,7 @@ use crate::contents::ContentReader;
 use crate::entry::{Entry, File, FileType, extents};
 use crate::error::{Error, Result};
 use crate::job::Counter;
+use crate::platform;
 
 use super::metadata::first_mode;
 use super::plan::Next;
@@ -83,6 +84,11 @@ impl Tree<'_, '_> {
             Err(error) => Some(error),
         })
     }
+}
+
+/// Makes a file of a new tree durable, if no later sync of the file system reports the errors of its writes.
+pub(super) fn sync_without_syncfs(output: &Output) -> io::Result<()> {
+    if platform::has_syncfs() { Ok(()) } else { output.sync_all() }
 }
 
 /// Writes a stream of data into the extents of a file.

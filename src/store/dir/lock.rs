@@ -186,7 +186,8 @@ impl DirStore {
         if let Some(created) = CreatedStoreDir::of(self, name).filter(|_| !mode.only_reads()) {
             created.remove_if_unused();
         }
-        let detail = format!("{}: the file system of the store has no locks", describe(error));
+        let detail =
+            format!("{}: the system, or the file system of the store, has no locks", describe(error));
         Error { os_code: error.raw_os_error().unwrap_or(0), ..self.unsupported(name, detail) }
     }
 

@@ -12,7 +12,7 @@ use crate::format::FRAME_LEN;
 use crate::platform;
 
 use crate::restore::tree::clash;
-use crate::restore::tree::file::ExtentWriter;
+use crate::restore::tree::file::{ExtentWriter, sync_without_syncfs};
 use crate::restore::tree::metadata::{MetadataPolicy, first_mode};
 use crate::restore::tree::target_dir::{FileId, TargetDir};
 
@@ -111,7 +111,8 @@ impl Maker {
         self.wanted.prepare(&entry.meta, output.as_fd());
         let write_error = |e: io::Error| Error::io("write", &entry.path, &e);
         let written = ExtentWriter::new(&output, file)
-            .and_then(|mut out| bytes.iter().try_for_each(|piece| out.write(piece.as_ref())));
+            .and_then(|mut out| bytes.iter().try_for_each(|piece| out.write(piece.as_ref())))
+            .and_then(|()| sync_without_syncfs(&output));
         if let Err(error) = written {
             // The caller reports the error. An incomplete file must not stay.
             let _ = target_dir.dir.unlink(entry.path.name());

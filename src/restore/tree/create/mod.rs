@@ -12,6 +12,7 @@ use crate::job::Counter;
 use crate::platform::{self, patiently};
 
 use super::Tree;
+use super::file::sync_without_syncfs;
 use super::plan::EntryVerdict;
 use super::target_dir::TargetDir;
 pub(super) use batches::SmallFileBatches;
@@ -36,6 +37,7 @@ impl Tree<'_, '_> {
         let Some(output) = self.write_file(contents, entry, file, (&target_dir, name))? else {
             return Ok(());
         };
+        sync_without_syncfs(&output).map_err(|e| Error::io("sync", &entry.path, &e))?;
         self.set_late(entry, platform::stat_file(&output))?;
         self.remember_first(entry, &EntryVerdict::Create, None);
         self.report(entry, &EntryVerdict::Create)

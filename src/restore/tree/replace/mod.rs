@@ -51,7 +51,7 @@ impl Tree<'_, '_> {
         let Some(output) = self.write_file(contents, entry, file, (&target_dir, &temp))? else {
             return Ok(());
         };
-        let syncs_whole = target_dir.syncs_whole();
+        let syncs_whole = target_dir.syncs_whole() && platform::has_syncfs();
         if !syncs_whole {
             let synced = output.sync_all().map_err(|e| Error::io("sync", &entry.path, &e));
             synced.inspect_err(|_| drop(target_dir.dir.unlink(&temp)))?;
