@@ -38,10 +38,9 @@ long-block-16k  D,V      delta/params.rs s/clamp(4096/clamp(16384/
 strong-8        K,D,V,L  delta/params.rs s/strong_len:.[A-Z].*LEN/strong_len:8/
 strong-12       K,D,V,L  delta/params.rs s/strong_len:.[A-Z].*LEN/strong_len:12/
 strong-20       K,D,V,L  delta/params.rs s/strong_len:.[A-Z].*LEN/strong_len:20/
-signed-4k       K        delta/params.rs /^const.MIN_DATA/s/16/4/
-signed-8k       K        delta/params.rs /^const.MIN_DATA/s/16/8/
-signed-32k      K        delta/params.rs /^const.MIN_DATA/s/16/32/
-signed-64k      K        delta/params.rs /^const.MIN_DATA/s/16/64/
+signed-16k      K        delta/params.rs /FOR_CONTENTS:/s/256/16/
+signed-64k      K        delta/params.rs /FOR_CONTENTS:/s/256/64/
+signed-1m       K        delta/params.rs /FOR_CONTENTS:/s/256/1024/
 sum-1/4         K,D,V,L  backup/small.rs s,data_len./.2),data_len/4),
 sum-1           K,D,V,L  backup/small.rs s,data_len./.2),data_len),
 frame-1m        K,D,V,L  format/frame/mod.rs /^pub.const.FRAME/s/4/1/ format/frame/cache.rs s/mul(FRAME_LEN/&*4/

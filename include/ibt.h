@@ -248,7 +248,8 @@ extern "C" {
 
 /**
  * Deltas are made by signatures alone: no stored content is read. Only whole
- * blocks of 2 KiB or more that are unchanged are found.
+ * blocks of 2 KiB or more that are unchanged are found. Contents of 16 KiB or more
+ * get a signature.
  */
 #define IBT_DELTA_SIGNATURES 1
 
@@ -257,7 +258,10 @@ extern "C" {
  * the new content byte by byte, so that a change costs little more than its
  * bytes. A content that another path has already is read before an increment
  * points to it. If an old content turns out to be damaged, the report lists a
- * problem, and the file is stored whole.
+ * problem, and the file is stored whole. Only contents of 256 KiB or more get a
+ * signature: if a later increment uses IBT_DELTA_SIGNATURES, it stores a shorter
+ * file whole when it changes for the first time, and with the option heal it
+ * reads these files to make their signatures.
  */
 #define IBT_DELTA_CONTENTS 2
 

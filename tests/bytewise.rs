@@ -61,6 +61,72 @@ fn an_edit_costs_little_more_than_its_bytes() {
     }
 }
 
+/// The names of the entries of the newest snapshot that have a signature.
+fn signed(series: &Series) -> Vec<String> {
+    let state = stored::parse(&series.newest("state"));
+    let entries = state["entries"].as_array().unwrap().iter();
+    let signed = entries.filter(|entry| entry["at"]["sig"].is_object());
+    signed.map(|entry| entry["path"].as_str().unwrap().to_string()).collect()
+}
+
+/// A content that is compared as a whole needs no signature.
+#[test]
+fn the_kind_of_deltas_decides_which_contents_are_signed() {
+    let lengths = [(16 << 10) - 1, 16 << 10, (256 << 10) - 1, 256 << 10, 3 << 20];
+    for (delta, shortest) in
+        [(DeltaMode::Contents, 256 << 10), (DeltaMode::Auto, 256 << 10), (DeltaMode::Signatures, 16 << 10)]
+    {
+        let mut series = series(delta);
+        for (seed, len) in (0..).zip(lengths) {
+            series.write(&format!("{len:07}"), noise(seed, len));
+        }
+        let should: Vec<_> = lengths.into_iter().filter(|len| *len >= shortest).collect();
+        let should: Vec<_> = should.into_iter().map(|len| format!("{len:07}")).collect();
+        series.snapshot();
+        assert_eq!(signed(&series), should, "{delta:?}, full");
+        for (seed, len) in (10..).zip(lengths) {
+            series.write(&format!("{len:07}"), noise(seed, len));
+        }
+        series.snapshot();
+        assert_eq!(signed(&series), should, "{delta:?}, stored whole again");
+        fs::remove_file(series.source.join(&should[0])).unwrap();
+        series.snapshot();
+        series.consolidate().whole();
+        assert_eq!(signed(&series), should[1..], "{delta:?}, consolidated");
+    }
+}
+
+/// A store may get deltas of one kind and then of the other.
+#[test]
+fn a_store_changes_from_one_kind_of_deltas_to_the_other() {
+    let mut series = series(DeltaMode::Contents);
+    series.write("edited", noise(1, 100_000));
+    series.write("stays", noise(2, 100_000));
+    series.snapshot();
+    series.options.delta = DeltaMode::Signatures;
+    edit(&series, "edited", 3, 0);
+    let (_, added) = series.increment();
+    assert!(added["created"] > 100_000 && !added.contains_key("updated"), "without a signature: {added:?}");
+    assert_eq!(signed(&series), ["edited"]);
+    edit(&series, "edited", 3, 1);
+    let (_, added) = series.increment();
+    assert!(added["updated"] < 20_000 && !added.contains_key("created"), "{added:?}");
+    // The option heal makes the missing signature. The content is not stored again.
+    let heal = Options { heal: true, ..series.options.clone() };
+    let before = series.stored();
+    let report =
+        series.silently(&heal, |store, job| ibt::backup::incremental(store, &series.source, job)).whole();
+    series.keep(&report);
+    let added = series.added(&before);
+    assert!(added.contains_key("sigvault") && !added.contains_key("created"), "{added:?}");
+    assert_eq!(signed(&series), ["edited", "stays"]);
+    series.options.delta = DeltaMode::Contents;
+    edit(&series, "stays", 3, 2);
+    let (_, added) = series.increment();
+    assert!(added["updated"] <= SMALLEST && !added.contains_key("created"), "{added:?}");
+    series.assert_every_point_restores();
+}
+
 #[test]
 fn bytes_that_were_inserted_and_moved_are_found() {
     for (name, len) in LENGTHS {

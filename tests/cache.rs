@@ -34,7 +34,7 @@ fn a_chain() -> Series {
     let mut series = Series::new();
     // The signature of `a` is longer than one write.
     for (seed, (name, len)) in
-        [("a", 3_000_000), ("b", 210_000), ("dir/c", 220_000), ("dir/d", 230_000)].into_iter().enumerate()
+        [("a", 3_000_000), ("b", 310_000), ("dir/c", 320_000), ("dir/d", 330_000)].into_iter().enumerate()
     {
         series.write(name, noise(seed as u64, len));
     }
@@ -44,7 +44,7 @@ fn a_chain() -> Series {
     edit(&series, "b", "once");
     series.snapshot();
     edit(&series, "dir/d", "twice");
-    series.write("new", noise(9, 100_000));
+    series.write("new", noise(9, 300_000));
     series.snapshot();
     for name in ["a", "b", "dir/d", "new"] {
         edit(&series, name, "three times");
@@ -471,7 +471,7 @@ fn contents_that_are_lost_are_listed_and_the_others_signed() {
 fn contents_that_are_another_are_not_signed() {
     let mut series = Series::new();
     series.options.codec = Codec::None;
-    series.write("f", noise(1, 100_000));
+    series.write("f", noise(1, 300_000));
     series.snapshot();
     fs::remove_dir_all(series.cache()).unwrap();
     remove(&series.newest("sigvault"));

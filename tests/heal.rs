@@ -163,11 +163,12 @@ proptest! {
 /// A full of some files of each kind, and two increments: "grows" has deltas, "moves" is moved later.
 fn chain() -> Series {
     let mut series = Series::new();
-    let mut bytes = noise(1, 60_000);
+    // A content of 256 KiB or more has a signature, however deltas are made.
+    let mut bytes = noise(1, 300_000);
     series.write("grows", &bytes);
     series.write("moves", noise(2, 3000));
     series.write("goes", noise(3, 3000));
-    series.write("stays", noise(4, 30_000));
+    series.write("stays", noise(4, 270_000));
     series.write("dir/first", noise(5, 2000));
     fs::hard_link(series.source.join("dir/first"), series.source.join("second")).unwrap();
     let sparse = fs::File::create(series.source.join("sparse")).unwrap();
@@ -267,7 +268,7 @@ fn lost_signatures_are_made_again_of_the_same_contents_only() {
         series.keep(&report);
         // The new signature is that of the content: the next change is a short delta against it.
         series.options.delta = DeltaMode::Signatures;
-        series.write("stays", [noise(4, 30_000), b"appended".to_vec()].concat());
+        series.write("stays", [noise(4, 270_000), b"appended".to_vec()].concat());
         let (_, added) = series.increment();
         assert!(added["updated"] < 4000 && !added.contains_key("created"), "{added:?}");
         series.assert_newest_is_the_source();

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use ibt::entry::Entry;
 use ibt::error::Kind;
-use ibt::job::{Cancel, Codec, Counter, Flow, Keep, Labels, Observer, Options, ProblemKind, Report, Select};
+use ibt::job::{
+    Cancel, Codec, Counter, DeltaMode, Flow, Keep, Labels, Observer, Options, ProblemKind, Report, Select,
+};
 use ibt::stamp::Stamp;
 use ibt::text::decode_name;
 use proptest::collection::vec;
@@ -33,6 +35,8 @@ enum Step {
     Label(u8),
     /// The next backups store archives in parts of at most this size; 0 for archives in one file.
     PartSize(u64),
+    /// The next backups make deltas in this way.
+    Deltas(DeltaMode),
     /// Prunes to this many of the newest snapshots.
     KeepLast(u32),
     PruneOne(Which),
@@ -88,6 +92,7 @@ fn steps(damage: u32) -> impl Strategy<Value = Vec<Step>> {
         2 => Just(Step::Heal),
         1 => (0u8..3).prop_map(Step::Label),
         2 => part_sizes().prop_map(Step::PartSize),
+        1 => select(vec![DeltaMode::Signatures, DeltaMode::Contents]).prop_map(Step::Deltas),
         1 => Just(Step::Full),
         2 => (2u32..12).prop_map(Step::CancelledFull),
         1 => (1u32..4).prop_map(Step::KeepLast),
@@ -156,6 +161,10 @@ impl StoreModel {
             }
             Step::PartSize(size) => {
                 self.series.options.part_size = *size;
+                return;
+            }
+            Step::Deltas(mode) => {
+                self.series.options.delta = *mode;
                 return;
             }
             Step::KeepLast(last) => self.keep_last(*last),

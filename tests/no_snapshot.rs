@@ -121,7 +121,7 @@ fn a_dry_run_reports_what_the_backup_then_does_and_writes_nothing() {
     let series = Series::new();
     series.write("mode", "");
     series.write("dir/stays", noise(1, 20_000));
-    series.write("moved 0", noise(2, 70_000));
+    series.write("moved 0", noise(2, 270_000));
     fs::hard_link(series.source.join("dir/stays"), series.source.join("link")).unwrap();
     edit(&series, 0);
     assert_forecast(&series, backup::full, &series.options, "the first full");

@@ -41,7 +41,7 @@ fn fill(series: &Series) {
     for n in 0..40 {
         series.write(&format!("dir/{n}"), noise(100 + n, 1500));
     }
-    series.write("text", prose(3, 40_000));
+    series.write("text", prose(3, 300_000));
 }
 
 /// Changes the source for the second snapshot.

@@ -27,7 +27,7 @@ const ONLY_NEWEST: Keep = Keep { last: 1, ..Keep::NONE };
 /// A full, an increment, a full and two more increments, of files that grow, stay and disappear.
 fn five_snapshots() -> Series {
     let mut series = Series::new();
-    let mut bytes = noise(1, 50_000);
+    let mut bytes = noise(1, 300_000);
     series.write("stays", noise(2, 20_000));
     for round in 0..5 {
         bytes.extend_from_slice(&noise(round, 500));

@@ -72,7 +72,7 @@ proptest! {
 
     #[test]
     fn the_signature_stays_that_of_rdiff_through_a_long_chain(
-        len in 40_000..400_000usize, rounds in vec(vec(splices(), 1..4), 13), by_signatures in any::<bool>(),
+        len in 300_000..500_000usize, rounds in vec(vec(splices(), 1..4), 13), by_signatures in any::<bool>(),
     ) {
         let mut series = Series::new();
         series.options.delta = if by_signatures { DeltaMode::Signatures } else { DeltaMode::Contents };

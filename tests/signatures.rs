@@ -21,7 +21,7 @@ use support::*;
 static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 /// Length of the files that have signatures.
-const LEN: usize = 60_000;
+const LEN: usize = 270_000;
 /// Memory of the main thread during an increment, without the signatures: buffers of archives and states.
 const INCREMENT: usize = 64 << 20;
 
@@ -151,7 +151,7 @@ fn a_state_that_lies_about_signatures_costs_no_increment() {
 fn with_a_damaged_vault() -> Series {
     let mut series = Series::new();
     series.write("long", noise(1, 3_000_000));
-    series.write("short", noise(2, 10 * LEN));
+    series.write("short", noise(2, 600_000));
     series.snapshot();
     let vault = series.newest("sigvault");
     let mut bad = fs::read(&vault).unwrap();

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ibt::job::Codec;
+use ibt::job::{Codec, DeltaMode};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::facts::TreeFacts;
@@ -164,6 +164,7 @@ fn rdiff_signature(ours: &[u8], file: &Path, to: &Path) -> Vec<u8> {
 #[test]
 fn signatures_are_those_of_rdiff() {
     let mut series = Series::new();
+    series.options.delta = DeltaMode::Signatures;
     for (name, len) in [("small", 16_384), ("odd", 100_001), ("large", 3_000_000), ("tiny", 100)] {
         series.write(name, noise(len as u64, len));
     }
@@ -220,9 +221,9 @@ fn zstd_accepts_every_file() {
     let mut series = Series::new();
     series.options.codec = Codec::Zstd(3);
     series.write("large", noise(1, 9_000_000));
-    series.write("small", prose(1, 20_000));
+    series.write("small", prose(1, 300_000));
     series.snapshot();
-    let mut bytes = prose(1, 20_000);
+    let mut bytes = prose(1, 300_000);
     bytes.extend_from_slice(b"more");
     series.write("small", bytes);
     series.write("new", "new");

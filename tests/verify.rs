@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use ibt::error::Kind;
 use ibt::job::{
-    Action, Cancel, Codec, Counter, Flow, Observer, OnFileError, Options, Phase, Problem, ProblemKind,
-    Progress, Report, Select, Silent,
+    Action, Cancel, Codec, Counter, DeltaMode, Flow, Observer, OnFileError, Options, Phase, Problem,
+    ProblemKind, Progress, Report, Select, Silent,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -24,6 +24,8 @@ use support::*;
 fn three_snapshots(codec: Codec) -> Series {
     let mut series = Series::new();
     series.options.codec = codec;
+    // Even a short content has a signature.
+    series.options.delta = DeltaMode::Signatures;
     let mut bytes = noise(1, 20_000);
     series.write("grows", &bytes);
     series.write("dir/small", "a few bytes");

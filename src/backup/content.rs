@@ -154,7 +154,7 @@ impl FileStorer<'_, '_, '_> {
             Some(entry) => OldContent::of(entry, self.basis(entry, bytes.len() as u64)?),
             None => None,
         };
-        small::choose_form(bytes, hash, old.as_ref(), &mut FineSearch::default())
+        small::choose_form(bytes, hash, old.as_ref(), self.archives.signing, &mut FineSearch::default())
     }
 
     fn put_bytes(
@@ -210,9 +210,9 @@ impl FileStorer<'_, '_, '_> {
     fn store_whole(&mut self, opened: OpenSourceFile, attributes: FileAttributes) -> FileResult<StoredEntry> {
         let mut made = None;
         let pass = self.attempts(opened, attributes, |this, attributes| {
-            let purpose = Params::for_len(attributes.data_len()).map_or(Purpose::Hash, Purpose::Sign);
-            let mut pipeline = ChunkPipeline::new(this.pool, purpose);
             let archives = &mut *this.archives;
+            let params = archives.signing.params(attributes.data_len());
+            let mut pipeline = ChunkPipeline::new(this.pool, params.map_or(Purpose::Hash, Purpose::Sign));
             let writer = archives.writer(this.store, NewArchiveKind::Whole)?;
             let meta = attributes.metadata(this.names);
             let offset = writer.begin_file(opened.path, &meta, attributes.stat.size, &attributes.holes)?;
@@ -548,14 +548,14 @@ impl FileStorer<'_, '_, '_> {
     /// How to sign the content of `old` again, if its signature is to be made again.
     fn lost_signature(&self, old: &Entry) -> Option<Params> {
         let parent = self.parent.as_ref().filter(|parent| parent.lacks_signature(old));
-        parent.and_then(|_| Params::for_len(old.file()?.data_len()))
+        parent.and_then(|_| self.archives.signing.params(old.file()?.data_len()))
     }
 
     /// How to sign a file of `data_len` bytes that may be a copy: the signature of the content may have to be made
     /// again.
     fn params_of_copy(&self, data_len: u64) -> Option<Params> {
         self.parent.as_ref().filter(|parent| parent.is_checked())?;
-        Params::for_len(data_len)
+        self.archives.signing.params(data_len)
     }
 
     /// Makes an entry with the parent's content and signature. If that signature is lost, the entry gets `signature`,

@@ -6,7 +6,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::contents::{FrameId, HeldFrames};
-use crate::delta::FineSearch;
+use crate::delta::{FineSearch, SigningRule};
 use crate::entry::Path;
 use crate::platform::Dir;
 use crate::pool::{Pending, Pool};
@@ -71,6 +71,7 @@ pub struct FilePrefetcher {
     pool: Arc<Pool>,
     source: Source,
     devices: Arc<Devices>,
+    signing: SigningRule,
     filling: Vec<FileToRead>,
     filling_bytes: u64,
     filling_dirs: usize,
@@ -92,7 +93,7 @@ pub struct FilePrefetcher {
 }
 
 impl FilePrefetcher {
-    pub fn new(pool: Arc<Pool>, source: Source, devices: Arc<Devices>) -> Self {
+    pub fn new(pool: Arc<Pool>, source: Source, devices: Arc<Devices>, signing: SigningRule) -> Self {
         let dirs_max = pool.descriptors().saturating_sub(THREAD_FILES * pool.threads()).max(1);
         FilePrefetcher {
             dirs: 0,
@@ -101,6 +102,7 @@ impl FilePrefetcher {
             pool,
             source,
             devices,
+            signing,
             filling: Vec::new(),
             filling_bytes: 0,
             filling_dirs: 0,
@@ -178,10 +180,11 @@ impl FilePrefetcher {
         self.frames_in_flight.push_back(std::mem::take(&mut self.filling_frames));
         let mut buffer = self.spare.pop().unwrap_or_default();
         buffer.clear();
-        let devices = self.devices.clone();
+        let (devices, signing) = (self.devices.clone(), self.signing);
         let results = self.pool.run(move || {
             let mut search = FineSearch::default();
-            let files = wanted.iter().map(|file| read(file, &devices, &mut buffer, &mut search)).collect();
+            let read = |file| read(file, &devices, signing, &mut buffer, &mut search);
+            let files = wanted.iter().map(read).collect();
             PrefetchedBatch { files, buffer: Arc::new(buffer) }
         });
         self.dirs += dirs;
@@ -192,9 +195,10 @@ impl FilePrefetcher {
 fn read(
     wanted: &FileToRead,
     devices: &Devices,
+    signing: SigningRule,
     buffer: &mut Vec<u8>,
     search: &mut FineSearch,
 ) -> FileResult<Option<SmallFileResult>> {
     let file = wanted.dir.open_file(&wanted.name)?;
-    small::read(&file, devices, wanted.old.as_ref(), buffer, search)
+    small::read(&file, devices, wanted.old.as_ref(), signing, buffer, search)
 }

@@ -52,7 +52,7 @@ use crate::commit::{self, Checkpoints, Commit, NewArchives, NewState};
 use crate::contents::Contents;
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveRef, Header, ParentRef, SnapshotKind, StateChanges, StateReader};
-use crate::job::{DeltaMode, Detect, Job, Level, Phase, Select};
+use crate::job::{Detect, Job, Level, Phase, Select};
 use crate::platform::{self, Dir, FileSystem};
 use crate::pool::Pool;
 use crate::stamp::Time;
@@ -247,19 +247,25 @@ impl NewSnapshot {
         let heals = job.options.heal && !full;
         let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
         refuse_own(&self.origin, &own)?;
+        let reads_cheaply = store.reads_cheaply()?;
+        let (key, stamp) = (&self.header.key, self.header.snapshot);
+        let mut archives =
+            NewArchives::new(key, stamp, job.options, pool.clone(), (full, reads_cheaply), cache());
         let mut parent = match &self.basis {
             Some(basis) => {
                 self.guard.newest_ctime = basis.newest_ctime();
-                let reads_cheaply = store.reads_cheaply()?;
-                let reads = match job.options.delta {
-                    _ if full => false,
-                    DeltaMode::Signatures => false,
-                    DeltaMode::Contents => true,
-                    DeltaMode::Auto => reads_cheaply,
-                };
+                let reads = !full && job.options.delta.reads_contents(reads_cheaply);
                 let trailer = basis.trailer().clone();
                 let contents = reads.then(|| old_contents(&trailer.archives, &pool, job));
-                Some(Parent::new(trailer, &self.catalog, cache(), contents, (reads_cheaply, heals), job)?)
+                Some(Parent::new(
+                    trailer,
+                    &self.catalog,
+                    cache(),
+                    contents,
+                    (reads_cheaply, heals),
+                    archives.signing,
+                    job,
+                )?)
             }
             None => None,
         };
@@ -287,8 +293,6 @@ impl NewSnapshot {
             true => Checkpoints::new(&self.header, scan.bytes, basis.map(|basis| &**basis), store, job),
             false => None,
         };
-        let (key, stamp) = (&self.header.key, self.header.snapshot);
-        let mut archives = NewArchives::new(key, stamp, job.options, pool.clone(), full, cache());
         if checkpoints.is_some() {
             archives = archives.divisible();
         }

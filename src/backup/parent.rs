@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::commit::{MemberSpool, NewArchiveKind, NewArchives, is_loss};
 use crate::contents::{Contents, StateArchives};
-use crate::delta::Params;
+use crate::delta::SigningRule;
 use crate::entry::{Entry, File, Path, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::{ArchiveFile, ArchiveRef, PROBLEM_BYTES_MAX, Recorded, StateProblem, Trailer};
@@ -43,6 +43,7 @@ pub struct Parent {
     unlisted_losses: bool,
     /// The option heal is set: a signature that is lost is made again.
     heals: bool,
+    signing: SigningRule,
     vaults: SigVaults,
     /// Reads old contents, for deltas that are made byte by byte. `None` if deltas are made by signatures alone.
     pub contents: Option<Contents>,
@@ -58,6 +59,7 @@ impl Parent {
         cache: Option<Cache>,
         contents: Option<Contents>,
         (reads_cheaply, heals): (bool, bool),
+        signing: SigningRule,
         job: &mut Job,
     ) -> Result<Self> {
         let mut vaults = SigVaults::new(trailer.clone(), cache);
@@ -80,6 +82,7 @@ impl Parent {
             known_losses,
             unlisted_losses,
             heals,
+            signing,
             vaults,
             contents,
         })
@@ -211,7 +214,7 @@ impl Parent {
     /// Whether to make the signature of the entry again: a file of this length should have a signature, and none can
     /// be read. Without the option heal, only if this run found that the recorded signature is lost.
     pub fn lacks_signature(&self, entry: &Entry) -> bool {
-        let should = |file: &File| Params::for_len(file.data_len()).is_some();
+        let should = |file: &File| self.signing.params(file.data_len()).is_some();
         let is_lost = |sig: &SigRef| self.losses.has_signature(&sig.content);
         (self.heals || entry.place.sig.as_ref().is_some_and(is_lost))
             && entry.file().is_some_and(should)
@@ -223,7 +226,7 @@ impl Parent {
     pub fn keeps(&self, recorded: &Recorded) -> bool {
         let sig = recorded.sig();
         // A file of this size may lack a signature because most of it is holes.
-        let may_lack = || self.heals && recorded.is_file() && Params::for_len(recorded.size()).is_some();
+        let may_lack = || self.heals && recorded.is_file() && self.signing.params(recorded.size()).is_some();
         self.has_recorded_content(recorded)
             && sig.unwrap_or_default().iter().all(|range| self.keeps_range(range))
             && sig.map_or_else(|| !may_lack(), |sig| !self.losses.has_stored_signature(sig))

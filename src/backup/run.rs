@@ -116,7 +116,12 @@ impl<'r, 'j> Run<'r, 'j> {
             lost_files: scan.lost_files.take(),
             job,
             store,
-            prefetcher: FilePrefetcher::new(pool.clone(), source.another(), devices.clone()),
+            prefetcher: FilePrefetcher::new(
+                pool.clone(),
+                source.another(),
+                devices.clone(),
+                archives.signing,
+            ),
             pool,
             steps: VecDeque::new(),
             source,
@@ -546,7 +551,8 @@ impl<'r, 'j> Run<'r, 'j> {
         let file = self.open(|source| source.open(path))?;
         let old = self.storing().old(old, stat)?;
         let mut buffer = Vec::new();
-        let small = small::read(&file, &self.devices, old.as_ref(), &mut buffer, &mut FineSearch::default());
+        let (signing, search) = (self.archives.signing, &mut FineSearch::default());
+        let small = small::read(&file, &self.devices, old.as_ref(), signing, &mut buffer, search);
         Ok(PrefetchedFile { small, buffer: Arc::new(buffer) })
     }
 

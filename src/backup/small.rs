@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::commit::MemberSpool;
 use crate::contents::FrameId;
-use crate::delta::{DeltaWriter, FineSearch, Params, Signature, Signer, fine_delta};
+use crate::delta::{DeltaWriter, FineSearch, Params, Signature, Signer, SigningRule, fine_delta};
 use crate::entry::{Entry, File, Hash};
 use crate::error::{Error, Kind, Result};
 use crate::job::sum;
@@ -103,6 +103,7 @@ pub fn read(
     file: &SourceFile,
     devices: &Devices,
     old: Option<&OldContent>,
+    signing: SigningRule,
     buf: &mut Vec<u8>,
     search: &mut FineSearch,
 ) -> FileResult<Option<SmallFileResult>> {
@@ -126,7 +127,7 @@ pub fn read(
         }
         if still || attempt == ATTEMPTS {
             let bytes = &buf[start..];
-            let form = choose_form(bytes, &hash, old, search)?;
+            let form = choose_form(bytes, &hash, old, signing, search)?;
             let compared = old.map(|old| old.hash);
             return Ok(Some(SmallFileResult {
                 attributes,
@@ -159,6 +160,7 @@ pub fn choose_form(
     bytes: &[u8],
     hash: &Hash,
     old: Option<&OldContent>,
+    signing: SigningRule,
     search: &mut FineSearch,
 ) -> Result<ContentForm> {
     let len = bytes.len() as u64;
@@ -168,7 +170,7 @@ pub fn choose_form(
         if old.hash == *hash && !matches!(old.basis, DeltaAgainst::Lost(_)) {
             return Ok(ContentForm::Same);
         }
-        let made = match (&old.basis, Params::for_len(len)) {
+        let made = match (&old.basis, signing.params(len)) {
             (DeltaAgainst::Unfetched, _) if longest_delta(len, old.deltas_len) > 0 => {
                 return Ok(ContentForm::Open);
             }
@@ -187,7 +189,7 @@ pub fn choose_form(
             Err(loss) => lost = Some(loss),
         }
     }
-    let signature = Params::for_len(len).map(|params| sign(params, bytes)).transpose()?;
+    let signature = signing.params(len).map(|params| sign(params, bytes)).transpose()?;
     Ok(ContentForm::Whole { signature, lost })
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::delta::SigningRule;
 use crate::entry::{Entry, Place, Range, SigRef};
 use crate::error::{Error, Kind, Result};
 use crate::format::names::{BackupFileKind, Name, part_name};
@@ -45,6 +46,8 @@ pub struct NewArchives {
     part_size: Option<u64>,
     pool: Arc<Pool>,
     full: bool,
+    /// Which contents get a signature.
+    pub signing: SigningRule,
     cache: Option<Cache>,
     writers: [Option<ArchiveWriter<DraftSink>>; 3],
     /// All archives of the new state; an archive's number is its index here.
@@ -68,15 +71,20 @@ pub struct ClosedParts {
 }
 
 impl NewArchives {
-    /// The codec and the size of parts are those of the options.
+    /// The codec, the size of parts and the kind of deltas are those of the options. `reads_cheaply`: reading from the
+    /// store is cheap.
     pub fn new(
         key: &str,
         stamp: Stamp,
         options: &Options,
         pool: Arc<Pool>,
-        full: bool,
+        (full, reads_cheaply): (bool, bool),
         cache: Option<Cache>,
     ) -> Self {
+        let signing = match options.delta.reads_contents(reads_cheaply) {
+            true => SigningRule::FOR_CONTENTS,
+            false => SigningRule::FOR_SIGNATURES,
+        };
         NewArchives {
             key: key.to_string(),
             stamp,
@@ -84,6 +92,7 @@ impl NewArchives {
             part_size: Some(options.part_size).filter(|size| *size > 0),
             pool,
             full,
+            signing,
             cache,
             writers: [None, None, None],
             order: Vec::new(),

@@ -68,7 +68,7 @@ pub use fine::{FinePiece, FineSearch, FineWriter, MIN_MATCH, Match, OLD_MAX, fin
 pub use joiner::DeltaJoiner;
 #[cfg(not(feature = "librsync"))]
 pub use native::Effort;
-pub use params::Params;
+pub use params::{Params, SigningRule};
 pub use patch::patch;
 pub use plan::{Piece, Plan};
 pub use signature::Signature;

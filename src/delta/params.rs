@@ -12,12 +12,32 @@ pub struct Params {
     pub strong_len: u32,
 }
 
-/// The shortest content, in bytes, that gets a signature. A delta of a shorter content needs the old bytes themselves.
-const MIN_DATA_LEN: u64 = 16 << 10;
 /// The longest content, in bytes, with blocks of 2 KiB.
 const SHORT_BLOCKS_UP_TO: u64 = 256 << 20;
 /// The most blocks of a content of more than 256 MiB and at most 32 TiB, so that its signature fits memory.
 const MAX_BLOCKS: u64 = 1 << 21;
+
+/// Which contents get a signature, by their length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SigningRule {
+    /// The shortest content, in bytes, that gets a signature.
+    shortest: u64,
+}
+
+impl SigningRule {
+    /// Where deltas are made against signatures. A signature of a shorter content would save nothing.
+    pub const FOR_SIGNATURES: SigningRule = SigningRule { shortest: 16 << 10 };
+    /// Where deltas are made against the old contents themselves. A content of at most 1 MiB is compared as a whole
+    /// and needs no signature for that. One of 256 KiB or more has a signature all the same, because the file may have
+    /// more than 1 MiB when it changes: then its signature tells which old bytes to read. A shorter content would have
+    /// to grow fourfold, and such a file is stored whole.
+    pub const FOR_CONTENTS: SigningRule = SigningRule { shortest: 256 << 10 };
+
+    /// The parameters for the signature of a content of `data_len` bytes; `None` if it gets no signature.
+    pub fn params(self, data_len: u64) -> Option<Params> {
+        Params::for_len(data_len).filter(|_| data_len >= self.shortest)
+    }
+}
 
 /// Bytes of a signature's header, before the first entry.
 pub(super) const SIGNATURE_HEADER: u64 = 12;
@@ -34,7 +54,7 @@ impl Params {
     /// The strong length is 16. Blocks have 2 KiB up to 256 MiB of content. Longer contents have blocks of
     /// 4 KiB, or of the next power of two with which there are at most 2^21 blocks, but at most 16 MiB.
     pub fn for_len(data_len: u64) -> Option<Params> {
-        if data_len < MIN_DATA_LEN {
+        if data_len < SigningRule::FOR_SIGNATURES.shortest {
             return None;
         }
         let block_len = if data_len <= SHORT_BLOCKS_UP_TO {

@@ -98,13 +98,17 @@ pub const IBT_DETECT_CONTENT: i32 = 1;
 /// IBT_STORAGE_READS_CHEAPLY; else IBT_DELTA_SIGNATURES.
 pub const IBT_DELTA_AUTO: i32 = 0;
 /// Deltas are made by signatures alone: no stored content is read. Only whole
-/// blocks of 2 KiB or more that are unchanged are found.
+/// blocks of 2 KiB or more that are unchanged are found. Contents of 16 KiB or more
+/// get a signature.
 pub const IBT_DELTA_SIGNATURES: i32 = 1;
 /// The old content of a changed file is read from the storage and compared with
 /// the new content byte by byte, so that a change costs little more than its
 /// bytes. A content that another path has already is read before an increment
 /// points to it. If an old content turns out to be damaged, the report lists a
-/// problem, and the file is stored whole.
+/// problem, and the file is stored whole. Only contents of 256 KiB or more get a
+/// signature: if a later increment uses IBT_DELTA_SIGNATURES, it stores a shorter
+/// file whole when it changes for the first time, and with the option heal it
+/// reads these files to make their signatures.
 pub const IBT_DELTA_CONTENTS: i32 = 2;
 
 /// ==== Opening a directory, bits: ibt_storage_open_dir() ====

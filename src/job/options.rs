@@ -52,6 +52,17 @@ pub enum DeltaMode {
     Contents,
 }
 
+impl DeltaMode {
+    /// Whether deltas are made against the old contents. `reads_cheaply`: reading from the store is cheap.
+    pub fn reads_contents(self, reads_cheaply: bool) -> bool {
+        match self {
+            DeltaMode::Auto => reads_cheaply,
+            DeltaMode::Signatures => false,
+            DeltaMode::Contents => true,
+        }
+    }
+}
+
 /// How much a verify reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum VerifyScope {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::commit::{self, Commit, MemberSpool, NewArchiveKind, NewArchives, NewState};
 use crate::contents::{Contents, StateArchives, lost};
-use crate::delta::{Params, Signer};
+use crate::delta::Signer;
 use crate::entry::{Entry, File, FileType, HardLink, LinkSet, Node, Place, Range, SigHash, SigRef};
 use crate::error::{Error, Result};
 use crate::format::{ArchiveFile, Header, Omissions, ParentRef, SnapshotKind, Special, StateReader, Trailer};
@@ -104,7 +104,14 @@ fn make(
     let header = header(&newest, store, catalog, job)?;
     let trailer = newest.trailer().clone();
     let cache = || Cache::of_series(job.options.cache_dir.as_deref(), &header.series);
-    let archives = NewArchives::new(&header.key, header.snapshot, job.options, pool, true, cache());
+    let archives = NewArchives::new(
+        &header.key,
+        header.snapshot,
+        job.options,
+        pool,
+        (true, store.reads_cheaply()?),
+        cache(),
+    );
     let cache = cache();
     let mut state = NewState::whole(store, &archives, &header)?;
     *state.omissions() = Omissions::clone(&trailer.omissions);
@@ -255,7 +262,8 @@ impl Copying<'_, '_> {
     /// data, and the signature.
     fn content(&mut self, entry: &Entry, file: &File) -> Result<(u64, Option<MemberSpool>)> {
         let spooled = |e: std::io::Error| spool_error(&e);
-        let signer = Params::for_len(file.data_len()).map(|params| Signer::new(params, MemberSpool::new()));
+        let params = self.archives.signing.params(file.data_len());
+        let signer = params.map(|params| Signer::new(params, MemberSpool::new()));
         let mut signer = signer.transpose().map_err(spooled)?;
         let mut hasher = blake3::Hasher::new();
         let writer = self.archives.writer(self.store, NewArchiveKind::Whole)?;

@@ -321,7 +321,14 @@ impl Store for DirStore {
     }
 
     fn reads_cheaply(&mut self) -> Result<bool> {
-        Ok(self.existing()?.is_some_and(|dir| !FileSystem::of(&*dir).is_remote))
+        let is_local = |dir: &Dir| !FileSystem::of(dir).is_remote;
+        if let Some(dir) = self.existing()? {
+            return Ok(is_local(&dir));
+        }
+        // Nothing has created the directory yet, as in the dry run of a first full. It will be on the file system of
+        // the nearest directory above it.
+        let above = self.path.ancestors().skip(1).find_map(|above| Dir::open(above).ok());
+        Ok(above.is_some_and(|dir| is_local(&dir)))
     }
 
     fn directory(&mut self) -> Result<Option<(u64, u64)>> {

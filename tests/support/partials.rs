@@ -9,7 +9,7 @@ use std::time::Duration;
 use ibt::entry::Entry;
 use ibt::error::Kind;
 use ibt::format::names::{BackupFileKind, Name};
-use ibt::job::{Cancel, Counter, Flow, Observer, Options, ProblemKind, Report};
+use ibt::job::{Cancel, Counter, DeltaMode, Flow, Observer, Options, ProblemKind, Report};
 use ibt::stamp::Stamp;
 use serde_json::Value;
 
@@ -25,9 +25,11 @@ pub const FILES: usize = 40;
 pub const LEN: usize = 30_000;
 pub const TOTAL: u64 = (FILES * LEN) as u64;
 
-/// A series whose fulls publish partial states, with an empty source.
+/// A series whose fulls publish partial states, with an empty source. The files are short, and have signatures because
+/// of the kind of deltas.
 pub fn checked(series: Series) -> Series {
-    let options = Options { checkpoint: CHECKPOINT, ..series.options.clone() };
+    let delta = DeltaMode::Signatures;
+    let options = Options { checkpoint: CHECKPOINT, delta, ..series.options.clone() };
     Series { options, ..series }
 }
 
