@@ -167,7 +167,7 @@ if(NOT CMAKE_CROSSCOMPILING)
   set_tests_properties(command_storage PROPERTIES LABELS engine TIMEOUT 600)
   if(VALGRIND)
     add_test(NAME command_storage.valgrind
-      COMMAND ${valgrind_command} $<TARGET_FILE:test_command_storage_static> "${c_dir}/rclone.sh")
+      COMMAND ${valgrind_command} $<TARGET_FILE:test_command_storage_static> "${c_dir}/rclone.sh" 7)
     set_tests_properties(command_storage.valgrind PROPERTIES LABELS "engine;valgrind" TIMEOUT 1500)
   endif()
   add_test(NAME example_command_ibt COMMAND sh "${c_dir}/run_command_ibt.sh" $<TARGET_FILE:command_ibt>)

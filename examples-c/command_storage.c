@@ -196,6 +196,9 @@ static int finish(struct commands *storage, struct command *command)
         snprintf(storage->why, sizeof storage->why, "%s %s: %s %d%s%s", storage->program, command->verb,
                  code >= 0 ? "exit status" : "ended by signal", code >= 0 ? code : WTERMSIG(status),
                  *words == '\0' ? "" : ": ", words);
+        /* Where the system starts a program with fork(), posix_spawnp() does not know that there is no program. */
+        if (code == 127 && *words == '\0')
+            snprintf(storage->why, sizeof storage->why, "cannot run %s", storage->program);
     }
     close_if_open(&command->errors);
     return code;

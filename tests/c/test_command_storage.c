@@ -1,5 +1,6 @@
 /* The storage of examples-c that runs commands: it keeps the contract of storages. Whatever command fails, the caller
- * gets its last words, the older snapshots are whole, and the next backup works. The argument is tests/c/rclone.sh. */
+ * gets its last words, the older snapshots are whole, and the next backup works.
+ *   test_command_storage .../tests/c/rclone.sh [STRIDE]: with a stride, only one of so many commands fails. */
 #include "../../examples-c/command_storage.c" /* first: it selects the interfaces of the system */
 
 #include "storage_contract.h"
@@ -9,6 +10,7 @@
 #define KEY "src"
 
 static const char *program;
+static unsigned stride = 1;
 static ibt_options *options;
 
 static struct commands *open_commands(const char *directory, int create)
@@ -151,7 +153,7 @@ static unsigned sweep_increment(const struct fault *fault, const char *stamp)
 {
     unsigned number;
 
-    for (number = 1;; number++) {
+    for (number = 1;; number += stride) {
         struct commands *storage;
         ibt_error *err;
         ibt_status status;
@@ -164,7 +166,7 @@ static unsigned sweep_increment(const struct fault *fault, const char *stamp)
         disarm();
         if (commands_run() < number) {
             CHECK_INT(told(status, &err), IBT_OK);
-            return number - 1;
+            return number / stride;
         }
         check_words(status, fault, err);
         check_older(stamp);
@@ -179,7 +181,7 @@ static unsigned sweep_restore(const struct fault *fault)
 {
     unsigned number;
 
-    for (number = 1;; number++) {
+    for (number = 1;; number += stride) {
         struct commands *storage = open_commands("store", 0);
         ibt_error *err;
         ibt_status status;
@@ -193,7 +195,7 @@ static unsigned sweep_restore(const struct fault *fault)
             CHECK_INT(told(status, &err), IBT_OK);
             CHECK(same_trees(KEY, "dest"));
             remove_tree("dest");
-            return number - 1;
+            return number / stride;
         }
         check_words(status, fault, err);
     }
@@ -222,7 +224,7 @@ static void test_faults(void)
     for (i = 0; i < 2; i++)
         count += sweep_restore(&faults[i]);
     printf("%u commands failed\n", count);
-    CHECK(count > 50);
+    CHECK(count > 50 / stride);
 }
 
 /* ---- Programs and places that are not there ---- */
@@ -247,8 +249,9 @@ static void test_absent(void)
     size_t got = 0;
 
     CHECK(command_storage_open("./absent-program", "store", 1, why, sizeof why) == NULL);
-    CHECK_TEXT(why, "cannot run ./absent-program: No such file or directory");
-    fails_with("./absent-program", "store", IBT_ERR_STORAGE, "cannot run ./absent-program: No such file or directory");
+    /* The reason of the system follows, but not under valgrind, which has its own way to start a program. */
+    CHECK_HAS(why, "cannot run ./absent-program");
+    fails_with("./absent-program", "store", IBT_ERR_STORAGE, "cannot run ./absent-program");
     fails_with(program, "absent", IBT_ERR_NOT_FOUND, "lsf: exit status 3: Failed to lsf: directory not found");
     CHECK(!exists("absent"));
 
@@ -282,9 +285,11 @@ static void test_race(void)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2)
+    if (argc < 2)
         return 2;
     program = argv[1];
+    if (argc > 2)
+        stride = (unsigned)atoi(argv[2]);
     check_begin();
     options = ibt_options_new();
     ibt_options_set_threads(options, 1);
