@@ -13,6 +13,7 @@ use std::path::Path;
 
 use ibt::error::Kind;
 use ibt::job::{Keep, Overwrite, Select};
+use support::facts::TreeFacts;
 use support::series::{Fork, remove, stored};
 use support::tools::{Mount, child_role, number_from_env};
 use support::tree::set_mtime;
@@ -79,14 +80,26 @@ fn worth_a_kill(calls: &[Call]) -> Vec<(String, usize)> {
 }
 
 fn kill_everywhere(series: &Series, operation: &str, check: impl Fn(&Fork, &str)) {
+    kill_everywhere_after(series, operation, |_| {}, check);
+}
+
+/// Kills the operation at many calls, each time in a new copy of the store, after `prepare` made it ready.
+fn kill_everywhere_after(
+    series: &Series,
+    operation: &str,
+    prepare: impl Fn(&Fork),
+    check: impl Fn(&Fork, &str),
+) {
     let Some(tracer) = Tracer::new() else { return };
     let rehearsal = series.fork();
+    prepare(&rehearsal);
     let calls = tracer.trace(&Task::of(&rehearsal.twin, operation));
     let chosen = worth_a_kill(&calls);
     assert!(chosen.len() > 10, "{} calls seen", calls.len());
     let mut killed = 0;
     for (name, number) in chosen {
         let fork = series.fork();
+        prepare(&fork);
         let died =
             tracer.inject(&Task::of(&fork.twin, operation), &format!("{name}:signal=SIGKILL:when={number}"));
         killed += usize::from(died.is_none());
@@ -155,6 +168,105 @@ fn a_restore_killed_at_any_call_leaves_no_half_tree() {
         let left = stored(fork.twin.dir.path()).into_keys().find(|name| name.starts_with(".ibt-tmp"));
         assert_eq!(left, None, "{what}: the next restore left it");
     });
+}
+
+/// Two snapshots that differ in every way in which a restore changes a tree.
+fn two_trees() -> Series {
+    let mut series = Series::new();
+    for (name, seed) in [("changed", 1), ("dir/changed", 2), ("gone/file", 3), ("same", 4)] {
+        series.write(name, noise(seed, 20_000));
+    }
+    series.write("becomes/file", "a directory becomes a file");
+    series.write("small", "old");
+    let (dir, link) = (series.source.join("dir"), series.source.join("link"));
+    fs::hard_link(dir.join("changed"), &link).unwrap();
+    std::os::unix::fs::symlink("small", series.source.join("way")).unwrap();
+    series.snapshot();
+    series.write("changed", noise(5, 30_000));
+    series.write("dir/changed", noise(6, 20_000));
+    series.write("dir/new", "new");
+    series.write("small", "new");
+    fs::remove_dir_all(series.source.join("gone")).unwrap();
+    fs::remove_dir_all(series.source.join("becomes")).unwrap();
+    series.write("becomes", "a file");
+    fs::remove_file(series.source.join("way")).unwrap();
+    std::os::unix::fs::symlink("dir", series.source.join("way")).unwrap();
+    set_mtime(&series.source.join("same"), (1_700_000_000, 0));
+    series.snapshot();
+    series
+}
+
+/// Asserts that each entry of the tree `dest` is an old or a new one, and that no file or link that both trees have
+/// is absent.
+#[track_caller]
+fn assert_old_or_new(old: &TreeFacts, new: &TreeFacts, dest: &Path, what: &str) {
+    let found = facts(dest);
+    let content = |facts: &facts::Facts| (facts.kind, facts.hash, facts.target.clone());
+    for (path, entry) in found.iter().filter(|(path, _)| !is_temporary(path)) {
+        let text = String::from_utf8_lossy(path);
+        let known = [old.get(path), new.get(path)];
+        assert!(known.iter().flatten().any(|known| content(known) == content(entry)), "{what}: {text}");
+    }
+    let is_absent = |path: &&Vec<u8>| new.contains_key(*path) && !found.contains_key(*path);
+    let absent = old.iter().filter(|(path, old)| old.kind == new.get(*path).map_or("", |new| new.kind));
+    let absent = absent.map(|(path, _)| path).filter(is_absent).map(|path| String::from_utf8_lossy(path));
+    let absent: Vec<_> = absent.collect();
+    assert!(absent.is_empty(), "{what}: {absent:?} are absent");
+}
+
+/// Whether a path is, or lies in, a temporary file or directory of a restore.
+fn is_temporary(path: &[u8]) -> bool {
+    path.split(|&byte| byte == b'/').any(|name| name.starts_with(b".ibt-tmp"))
+}
+
+/// The tree of the first snapshot, as the destination of a restore.
+fn put_old_tree(fork: &Fork) {
+    let dest = fork.twin.beside("dest");
+    fork.twin.restore(Select::Exactly(fork.points[0].stamp), &dest).whole();
+}
+
+/// The same restore again makes the tree right, and leaves nothing temporary.
+#[track_caller]
+fn assert_mirror_recovers(fork: &Fork, what: &str) {
+    let (old, new) = (&fork.points[0].kept.facts, &fork.points[1].kept.facts);
+    let dest = fork.twin.beside("dest");
+    assert_old_or_new(old, new, &dest, what);
+    // A restore removes only temporary files that are surely older than itself: by 20 ms.
+    std::thread::sleep(std::time::Duration::from_millis(40));
+    tracing::mirror(&fork.twin, &dest).whole();
+    let said = facts::differences(new, &facts(&dest));
+    assert!(said.is_empty(), "{what}: after the next restore:\n{said}");
+}
+
+#[test]
+fn a_restore_over_a_tree_killed_at_any_call_leaves_old_or_new_files() {
+    kill_everywhere_after(&two_trees(), "mirror", put_old_tree, assert_mirror_recovers);
+}
+
+/// Damages the middle of an archive: the increment with heal then stores contents again.
+fn damage_full(fork: &Fork) {
+    let path = fork.twin.newest("full");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_heal_killed_at_any_call_leaves_the_next_one_to_heal() {
+    kill_everywhere_after(&two_snapshots(), "heal", damage_full, |fork, what| {
+        let outcome = tracing::heal(&fork.twin);
+        assert!(outcome.result.is_ok(), "{what}: {outcome:?}");
+        fork.twin.assert_newest_is_the_source();
+        let left = fork.twin.stored().into_keys().find(|name| name.starts_with(".ibt-tmp"));
+        assert_eq!(left, None, "{what}");
+    });
+}
+
+#[test]
+fn a_rebuild_of_the_cache_killed_at_any_call_hurts_nothing() {
+    let lose_cache = |fork: &Fork| fs::remove_dir_all(fork.twin.cache()).unwrap();
+    kill_everywhere_after(&two_snapshots(), "rebuild", lose_cache, assert_recovers);
 }
 
 /// All archives are durable before a state names them, and the state is durable before the backup reports

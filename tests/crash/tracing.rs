@@ -4,10 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ibt::job::{Cancel, Keep, Options, Overwrite, Select, Silent};
+use ibt::job::{Keep, Options, Overwrite, Select, Silent};
 use tempfile::TempDir;
 
-use crate::support::series::KEY;
 use crate::support::tools::{command, output, this_test_again};
 use crate::support::{Outcome, Series, skip};
 
@@ -34,8 +33,9 @@ pub struct Task {
 
 impl Task {
     /// `operation` is "full", "incremental", "consolidate", "restore" (to `dest` beside the store), "restore
-    /// over" and the name of a policy (to `dest`, over existing files), or "prune" (keeps only the newest
-    /// snapshot). With [`IN_PARTS`] after it, archives are stored in parts.
+    /// over" and the name of a policy (to `dest`, over existing files), "mirror" (the same, and removes extra
+    /// entries), "heal", "rebuild" (the cache), or "prune" (keeps only the newest snapshot). With [`IN_PARTS`]
+    /// after it, archives are stored in parts.
     pub fn of(series: &Series, operation: &str) -> Task {
         let outcome = series.beside("outcome");
         let paths = [&series.source, &series.store, &series.cache(), &series.beside("dest"), &outcome];
@@ -64,6 +64,9 @@ pub fn act(role: &str) {
         "consolidate" => series.consolidate(),
         "prune" => series.prune(&series.keeping(Keep { last: 1, ..Keep::default() })),
         "restore" => series.restore(Select::Newest, Path::new(dest)),
+        "mirror" => mirror(&series, Path::new(dest)),
+        "heal" => heal(&series),
+        "rebuild" => series.rebuild_cache(),
         _ => restore_over(&series, operation, Path::new(dest)),
     };
     assert!(!Path::new(ENDS).exists());
@@ -82,9 +85,19 @@ fn restore_over(series: &Series, operation: &str, dest: &Path) -> Outcome {
     let policy = POLICIES.iter().find(|(name, _)| *name == operation);
     let (_, overwrite) = policy.unwrap_or_else(|| panic!("{operation:?}"));
     let options = Options { overwrite: *overwrite, ..series.options.clone() };
-    series.run(&options, &Cancel::default(), &mut Silent, |store, job| {
-        ibt::restore::restore(store, KEY, dest, job)
-    })
+    series.restore_with(&options, dest, &mut Silent)
+}
+
+/// Restores the newest snapshot over the tree `dest`, which then has no other entries.
+pub fn mirror(series: &Series, dest: &Path) -> Outcome {
+    let options = Options { overwrite: Overwrite::Always, delete_extra: true, ..series.options.clone() };
+    series.restore_with(&options, dest, &mut Silent)
+}
+
+/// An increment that stores again what the store lost.
+pub fn heal(series: &Series) -> Outcome {
+    let options = Options { heal: true, ..series.options.clone() };
+    series.silently(&options, |store, job| ibt::backup::incremental(store, &series.source, job))
 }
 
 fn summary(done: &Outcome) -> String {
@@ -178,7 +191,7 @@ impl Tracer {
         works.then_some(Tracer(()))
     }
 
-    /// Runs the task, which must succeed, and returns the traced calls.
+    /// Runs the task, which must not fail, and returns the traced calls.
     pub fn trace(&self, task: &Task) -> Vec<Call> {
         const WATCHED: &str = "trace=statx,openat,?openat2,read,pread64,write,pwrite64,writev,fsync,fdatasync,syncfs,\
             ?rename,renameat,renameat2,?link,linkat,?unlink,unlinkat,?mkdir,mkdirat,ftruncate,fallocate,\
@@ -186,7 +199,7 @@ impl Tracer {
         let log = tempfile::NamedTempFile::new().unwrap();
         let ended =
             self.strace(task, &["-y", "-s", "4096", "-e", WATCHED, "-o", log.path().to_str().unwrap()]);
-        assert_eq!(ended.as_deref(), Some("ok"), "the rehearsal failed");
+        assert!(matches!(ended.as_deref(), Some("ok" | "partial")), "the rehearsal failed: {ended:?}");
         let text = fs::read(log.path()).unwrap();
         calls(&String::from_utf8_lossy(&text))
     }
@@ -201,7 +214,8 @@ impl Tracer {
     fn strace(&self, task: &Task, options: &[&str]) -> Option<String> {
         let binary = std::env::current_exe().unwrap();
         let again = this_test_again(&binary, "child", &task.role);
-        let mut strace = command("strace", ["-f", "-qq"]);
+        // A traced process that waits for ever would hold up all tests.
+        let mut strace = command("timeout", ["-k", "5", "60", "strace", "-f", "-qq"]);
         strace.args(options).arg("--").arg(again.get_program()).args(again.get_args());
         strace.envs(again.get_envs().filter_map(|(name, value)| Some((name, value?))));
         strace.env("TMPDIR", task.room.path());
@@ -253,7 +267,8 @@ fn calls(log: &str) -> Vec<Call> {
         if arguments.contains(ENDS) {
             return calls;
         }
-        if begun && name != "statx" {
+        // A call that is newer than strace has no name, and no fault can be injected into it.
+        if begun && name != "statx" && !name.starts_with("syscall_") {
             calls.push(Call { name: name.into(), number: *number, arguments: arguments.into() });
         }
     }
