@@ -314,7 +314,14 @@ fn lines_of_comments_are_at_most_120_columns() {
 #[test]
 fn documents_name_what_is_there() {
     let mut wrong = Vec::new();
-    for document in ["docs/architecture.md", "CONTRIBUTING.md", "SECURITY.md", "README.md"] {
+    for document in [
+        "docs/architecture.md",
+        "docs/reliability.md",
+        "docs/scale.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "README.md",
+    ] {
         let text = read(document);
         let quoted = text.split('`').skip(1).step_by(2);
         let is_path = |word: &&str| {
@@ -328,6 +335,40 @@ fn documents_name_what_is_there() {
     let rooms: BTreeSet<String> = sources().into_iter().map(|(module, _)| module).collect();
     let missing = rooms.iter().filter(|room| *room != "lib" && !map.contains(&format!("`{room}`")));
     wrong.extend(missing.map(|room| format!("docs/architecture.md does not name the room {room}")));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether a file has a test of this name that runs.
+fn has_test(file: &str, name: &str) -> bool {
+    let text = read(file);
+    if file.ends_with(".c") {
+        // The definition, and a call.
+        return text.contains(&format!("\nstatic void {name}("))
+            && text.matches(&format!("{name}(")).count() > 1;
+    }
+    text.find(&format!("fn {name}(")).is_some_and(|at| {
+        let before = &text[..at];
+        before.rfind("#[test]") > before.rfind("fn ")
+    })
+}
+
+/// docs/reliability.md names a file, and then the tests in it that show a promise.
+#[test]
+fn tests_that_show_a_promise_exist() {
+    let text = read("docs/reliability.md");
+    let (mut file, mut named, mut wrong) = ("", 0, Vec::new());
+    for word in text.split('`').skip(1).step_by(2) {
+        let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if word.contains('/') && root().join(word).is_file() {
+            file = word;
+        } else if word.contains('_') && word.chars().all(is_name) {
+            named += 1;
+            if file.is_empty() || !has_test(file, word) {
+                wrong.push(format!("{file} has no test {word}"));
+            }
+        }
+    }
+    assert!(named > 80, "only {named} tests are named");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
