@@ -201,6 +201,11 @@ python_package() (
         python3 -X dev -W error benches/scale_model.py --check
 )
 
+# Lets system calls of the command line fail: a sample of all faults. tests/long.sh runs all of them.
+faults() (
+    installed_tree && python3 tests/faults.py build/installed/bin/ibt --seconds 40
+)
+
 step scripts scripts
 step fmt cargo fmt --check
 step clippy cargo clippy --locked --all-targets -- -D warnings
@@ -214,6 +219,7 @@ step c c_programs
 step go go_package
 step ruby ruby_gem
 step python python_package
+step faults faults
 step demo sh examples-c/demo.sh
 
 printf '\n==== summary\n%s' "$summary"
