@@ -2760,8 +2760,8 @@ ibt_status ibt_incremental_backup(ibt_storage *storage,
  *
  * If libibt has no snapshot that the options select, but incremental-backups-tools
  * 0.1, the Python ancestor of libibt, has such a backup of `key`, the call
- * restores that one; see ibt_import() for what it records. It needs space in
- * $TMPDIR for two copies of the tree.
+ * restores that one, with the little that the ancestor records (see
+ * ibt_import()). The call needs space in $TMPDIR for two copies of the tree.
  *
  * `*report` and `*err` as for ibt_full_backup(), with one difference: the
  * report lists the backup files that the snapshot needs.
@@ -2814,21 +2814,22 @@ ibt_status ibt_restore(ibt_storage *storage,
  *
  * `*report` and `*err` as for ibt_full_backup().
  *
- * Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a state,
- * or an older state that it needs, is damaged or was made by a newer libibt, if
- * a backup file that a snapshot needs is gone or has a wrong size, or if a
- * symbolic link, a FIFO or the like has the name of a state (a copy of a state
- * under another key is a note); IBT_ERR_IO if a
- * state cannot be read at the moment, after the other snapshots were listed;
- * IBT_ERR_INVALID_ARG if key is malformed, key is NULL although options select
- * a snapshot, a setter of options failed, or an option has no use here
- * (filters, a root, delete_extra, an expected digest, dry_run);
- * IBT_ERR_NOT_FOUND if the storage is a directory that does not exist, or key
- * is given and has no snapshot or not the selected one; IBT_ERR_CORRUPT if the
- * state of the selected snapshot is damaged, IBT_ERR_MISSING if a state that it
- * needs as a layer is gone, IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage lacks a
- * function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the
- * first problem's status.
+ * Returns IBT_OK, also for a storage without snapshots; IBT_PARTIAL if a
+ * state, or an older state that it needs, is damaged or was made by a newer
+ * libibt, if a backup file that a snapshot needs is gone or has a wrong size,
+ * or if a symbolic link, a FIFO or the like has the name of a state (a copy of
+ * a state under another key is a note); IBT_ERR_IO if a state cannot be read
+ * at the moment, after the other snapshots were listed; IBT_ERR_INVALID_ARG if
+ * key is malformed, key is NULL although options select a snapshot, a setter
+ * of options failed, or an option has no use here (filters, a root,
+ * delete_extra, an expected digest, dry_run); IBT_ERR_NOT_FOUND if the storage
+ * is a directory that does not exist, or key is given and has no snapshot or
+ * not the selected one; IBT_ERR_CORRUPT if the state of the selected snapshot
+ * is damaged, IBT_ERR_MISSING if a state that it needs as a layer is gone,
+ * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_UNSUPPORTED if the storage
+ * lacks a function; IBT_ERR_BUSY, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
+ * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
+ * status.
  *
  * Since: 0.1
  */
@@ -2864,23 +2865,23 @@ ibt_status ibt_list_snapshots(ibt_storage *storage,
  * IBT_COUNT_PROBLEMS, and with a reason such as "3 losses", or "" if the
  * snapshot is whole. A snapshot whose state cannot be read appears as a
  * problem only. Archives without a state, and copies of states, are notes as
- * for ibt_list_snapshots(). An archive or a content that several snapshots share is read
- * once; if a key has more than a million contents, perhaps more often.
+ * for ibt_list_snapshots(). An archive or a content that several snapshots
+ * share is read once; if a key has more than a million contents, perhaps more
+ * often.
  *
  * Returns IBT_OK if all is as it was written, also for a storage that holds
- * nothing; IBT_PARTIAL if anything is damaged or missing, a state was made by a
- * newer libibt, or a symbolic link, a FIFO or the like has the name of a state;
- * IBT_ERR_INVALID_ARG if key is malformed, key is NULL
- * although options select a snapshot or expect a digest, a setter of options
- * failed, or an option has no use here (filters, a root, delete_extra,
- * dry_run); IBT_ERR_NOT_FOUND if key is given and has no snapshot or not the
- * selected one; IBT_ERR_CORRUPT if the state of the selected snapshot is
- * damaged, IBT_ERR_MISSING if a state that it needs as a layer is gone,
- * IBT_ERR_FORMAT if a newer libibt made it; IBT_ERR_MISMATCH if its
- * digest is not the expected one; IBT_ERR_UNSUPPORTED if the storage cannot be
- * read; IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT,
- * IBT_ERR_CANCELLED, IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's
- * status.
+ * nothing; IBT_PARTIAL if anything is damaged or missing, a state was made by
+ * a newer libibt, or a symbolic link, a FIFO or the like has the name of a
+ * state; IBT_ERR_INVALID_ARG if key is malformed, key is NULL although options
+ * select a snapshot or expect a digest, a setter of options failed, or an
+ * option has no use here (filters, a root, delete_extra, dry_run);
+ * IBT_ERR_NOT_FOUND if key is given and has no snapshot or not the selected
+ * one; IBT_ERR_CORRUPT if the state of the selected snapshot is damaged,
+ * IBT_ERR_MISSING if a state that it needs as a layer is gone, IBT_ERR_FORMAT
+ * if a newer libibt made it; IBT_ERR_MISMATCH if its digest is not the
+ * expected one; IBT_ERR_UNSUPPORTED if the storage cannot be read;
+ * IBT_ERR_BUSY, IBT_ERR_IO, IBT_ERR_STORAGE, IBT_ERR_LIMIT, IBT_ERR_CANCELLED,
+ * IBT_ERR_PANIC; with IBT_ON_ERROR_STOP the first problem's status.
  *
  * Since: 0.1
  */

@@ -67,8 +67,8 @@ use super::{OperationArgs, UsedOptions};
 ///
 /// If libibt has no snapshot that the options select, but incremental-backups-tools
 /// 0.1, the Python ancestor of libibt, has such a backup of `key`, the call
-/// restores that one; see ibt_import() for what it records. It needs space in
-/// $TMPDIR for two copies of the tree.
+/// restores that one, with the little that the ancestor records (see
+/// ibt_import()). The call needs space in $TMPDIR for two copies of the tree.
 ///
 /// `*report` and `*err` as for ibt_full_backup(), with one difference: the
 /// report lists the backup files that the snapshot needs.
