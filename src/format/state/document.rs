@@ -198,9 +198,11 @@ pub(super) const NEWER: &str = "made by a newer libibt";
 pub(super) fn is_newer(header: &[u8]) -> bool {
     let Some(rest) = header.strip_prefix(BEGINNING) else { return false };
     let (version, rest) = rest.split_at(rest.iter().take_while(|b| b.is_ascii_digit()).count());
-    let list = rest.strip_prefix(b",\"needs\":").unwrap_or_default();
-    let end = memchr::memchr(b']', list).map_or(0, |at| at + 1);
-    let needs_more = || read_needs(&list[..end]).is_some_and(|needs| !is_known(&needs));
+    let needs_more = || {
+        let list = rest.strip_prefix(b",\"needs\":").unwrap_or_default();
+        let needs = serde_json::Deserializer::from_slice(list).into_iter().next();
+        needs.is_some_and(|needs| needs.is_ok_and(|needs: Vec<String>| !is_known(&needs)))
+    };
     !version.is_empty() && (version != VERSION.to_string().as_bytes() || needs_more())
 }
 

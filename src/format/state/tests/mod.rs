@@ -322,7 +322,7 @@ fn what_a_newer_version_wrote_is_called_so() {
         assert_eq!(error.kind, Kind::Format);
     };
     let text = String::from_utf8(plain(&small())).unwrap();
-    let wings = text.replace("\"needs\":[]", "\"needs\":[\"wings\"]");
+    let wings = text.replace("\"needs\":[]", "\"needs\":[\"[wings]\",\"\\\"]\"]");
     newer(std::str::from_utf8(&sealed(&wings)).unwrap());
     // The feature may be another digest.
     assert_eq!(refused(wings.as_bytes(), "made by a newer libibt").kind, Kind::Format);

@@ -135,7 +135,7 @@ fn a_summary_of_a_newer_version_is_called_so() {
         assert!(error.kind == Kind::Format && error.detail == "made by a newer libibt", "{error}");
     };
     let text = String::from_utf8(plain(&small())).unwrap();
-    newer(sealed(&text.replace("\"needs\":[]", "\"needs\":[\"wings\"]")));
+    newer(sealed(&text.replace("\"needs\":[]", "\"needs\":[\"[wings]\"]")));
     let second = text.replace("\"version\":1", "\"version\":2");
     newer(sealed_digest(&second));
     newer(sealed_digest(
