@@ -203,6 +203,10 @@ proptest! {
             fixture.assert_point(&fixture.restore(to, *stamp), number);
             prop_assert_eq!(report.snapshots[number].date, *stamp);
             prop_assert_eq!(&report.snapshots[number].source[..], SOURCE);
+            // A reader that knows no stamps of libibt finds the ancestor's date in the state.
+            let state = fixture.path(to).join(format!("{KEY}.state.{stamp}.json.zst"));
+            let made_at = stored::parse(&state)["made_at"].as_str().unwrap().to_string();
+            prop_assert_eq!(Time::parse(&made_at), Some(stamp.to_time()));
         }
         let listed = fixture.list("store", None);
         prop_assert_eq!(listed.iter().map(|one| one.stamp).collect::<Vec<_>>(), stamps);

@@ -397,6 +397,9 @@ fn old_drafts_of_other_keys_are_swept_unless_somebody_holds_them() {
     let at_work = ["1Z.tar.zst", "1Z.tar.zst.00002"].map(draft);
     let drafts = killed.split(' ').chain(at_work.iter().map(String::as_str));
     drafts.for_each(|draft| fs::write(dir.path().join(draft), "x").unwrap());
+    // A backup of the ancestor, of a directory whose name begins as the names of drafts do.
+    let ancestor = dir.path().join(".ibt-tmp-docs.full.2013-12-15T10:30:05.001200.tgz");
+    fs::write(&ancestor, "x").unwrap();
     let held = fs::File::options().write(true).open(dir.path().join(&at_work[1])).unwrap();
     assert!(ibt::platform::try_lock(&held, ibt::platform::LockPart::Key, true).unwrap());
     for (clock, expected) in [("+23h", ""), ("+25h", &*killed)] {
@@ -409,7 +412,7 @@ fn old_drafts_of_other_keys_are_swept_unless_somebody_holds_them() {
         swept.sort_unstable();
         assert_eq!(swept.join(" "), expected, "{clock}");
     }
-    assert!(at_work.iter().all(|draft| dir.path().join(draft).exists()));
+    assert!(at_work.iter().all(|draft| dir.path().join(draft).exists()) && ancestor.exists());
 }
 
 #[test]

@@ -3,10 +3,11 @@
 mod support;
 
 use std::fs;
+use std::path::Path;
 
 use ibt::job::{Cancel, Job, Keep, Options, Overwrite, Select, Silent, meta};
 use ibt::store::{DirAccess, DirStore};
-use support::tools::{as_ordinary_user, set_mode};
+use support::tools::{as_ordinary_user, command, run, set_mode};
 use support::*;
 
 /// Runs an operation under a umask. All tests of this program would be affected: there is only one.
@@ -61,5 +62,25 @@ fn every_operation_works_under_any_umask() {
         under(mask, || series.consolidate()).whole();
         under(mask, || series.prune(&series.keeping(Keep { last: 1, ..Keep::default() }))).whole();
         series.assert_newest_is_the_source();
+        let chain = series.beside("chain");
+        make_ancestor_chain(&chain);
+        under(mask, || import(&series, &chain));
     }
+}
+
+/// Makes backups of the Python ancestor.
+fn make_ancestor_chain(dir: &Path) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ancestor_chain.py");
+    fs::create_dir(dir).unwrap();
+    run(command("python3", [&script]).arg("broken").arg(dir).arg("nothing"));
+}
+
+/// Imports both backups of the chain into a new store.
+fn import(series: &Series, chain: &Path) {
+    let (mut store, mut from) =
+        (DirStore::open(series.beside("imported")), DirStore::open(chain.join("store")));
+    let (cancel, mut observer) = (Cancel::default(), Silent);
+    let mut job = Job::new(&series.options, &cancel, &mut observer);
+    ibt::ancestor::import(&mut store, Some(&mut from), "docs", &mut job).unwrap();
+    assert_eq!(job.report.snapshots.len(), 2);
 }
