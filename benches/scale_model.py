@@ -41,12 +41,13 @@ REQUESTS = {
     "nothing changed": {"list": 4, "read": 3, "write": 1},
     "a list of three snapshots": {"list": 2, "read": 4},
 }
-FRAME_BYTES = 512 << 10  # of entry lines: a state is read frame by frame
-OTHER_READS = 9  # of the restore of one file of a full, besides the frames of its state
+WINDOW_BYTES = 4 << 20  # of a state are read at a time
+OTHER_READS = 4  # of the restore of one file of a full, besides those of its state
 
 
 def reads_of_one_file(files):
-    return OTHER_READS + math.ceil(files * LINE_BYTES / FRAME_BYTES)
+    windows = math.ceil(files * STATE_BYTES / WINDOW_BYTES)
+    return OTHER_READS + windows + (windows > 1)  # the seek table of a long state
 
 
 # The fold rule: docs/format.md, "Layers".

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zstd::zstd_safe::DCtx;
 
-use super::table::{corrupt, has_remains};
+use super::table::{REMAINS_MAX, corrupt, has_remains, zeros};
 use super::{FrameIndex, codec};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
@@ -17,6 +17,9 @@ const PIECE: usize = 256 << 10;
 /// Bytes of the stream that [`read_beginning`] passes on at a time.
 const BEGINNING: usize = 4 << 10;
 
+/// Bytes of a file that are read with one call of the store. A call takes as long as many frames of a state where the
+/// store is far away.
+const WINDOW: u64 = 4 << 20;
 /// The longest frame, in uncompressed bytes, that is fetched ahead of its turn. Only other tools make longer
 /// frames, and two of those may not fit memory.
 const AHEAD_MAX: u64 = 8 << 20;
@@ -31,14 +34,15 @@ pub fn read_stream(
     pool: Option<&Pool>,
     each: &mut dyn FnMut(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    let index = match FrameIndex::open(source, name, size, compressed) {
+    let mut source = Window { source, name, size, start: 0, bytes: Vec::new() };
+    let index = match FrameIndex::open(&mut source, name, size, compressed) {
         Ok(index) => index,
-        Err(error) if error.kind != Kind::Corrupt || has_remains(source, size)? => return Err(error),
-        Err(_) => return read_unframed(source, name, size, each),
+        Err(error) if error.kind != Kind::Corrupt || has_remains(&mut source, size)? => return Err(error),
+        Err(_) => return read_unframed(&mut source, name, size, each),
     };
     let buffers = Arc::default();
     let mut fetch =
-        |number| Result::Ok(Arc::new(index.fetch(source, number)?.with_buffers(Arc::clone(&buffers))));
+        |number| Result::Ok(Arc::new(index.fetch(&mut source, number)?.with_buffers(Arc::clone(&buffers))));
     let mut ahead = None;
     for number in 0..index.count() {
         let frame = ahead.take().unwrap_or_else(|| fetch(number))?;
@@ -129,6 +133,65 @@ fn decode_all(file: &mut WholeFile<'_>, each: &mut dyn FnMut(&[u8]) -> Result<()
         }
         each(piece).map_err(Failure::Each)?;
         plain.consume(len);
+    }
+}
+
+/// A file whose seek table is read first, and then all frames in order. Reads much more than it is asked for, so that
+/// the store gets few calls.
+struct Window<'s> {
+    source: &'s mut dyn ReadAt,
+    name: &'s str,
+    size: u64,
+    /// The position of `bytes` in the file.
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window<'_> {
+    /// Fills the window with the bytes from `offset` on.
+    fn fill(&mut self, offset: u64) -> Result<()> {
+        let is_first = self.bytes.is_empty();
+        self.start = match self.size.saturating_sub(WINDOW) {
+            0 => 0,
+            // The seek table.
+            _ if is_first => offset.min(self.size - REMAINS_MAX),
+            _ => offset,
+        };
+        let len = (self.size - self.start).min(WINDOW) as usize;
+        self.bytes = zeros(self.name, len)?;
+        let mut done = 0;
+        while done < len {
+            match self.source.read_at(self.start + done as u64, &mut self.bytes[done..])? {
+                0 => break,
+                n => done += n.min(len - done),
+            }
+        }
+        self.bytes.truncate(done);
+        Ok(())
+    }
+}
+
+impl ReadAt for Window<'_> {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let holds =
+            |window: &Self| (window.start..window.start + window.bytes.len() as u64).contains(&offset);
+        if offset >= self.size || buf.is_empty() {
+            return Ok(0);
+        }
+        if !holds(self) {
+            if buf.len() as u64 >= WINDOW {
+                return self.source.read_at(offset, buf);
+            }
+            self.fill(offset)?;
+            if !holds(self) {
+                // The file is shorter than the listing of the store said.
+                return Ok(0);
+            }
+        }
+        let at = (offset - self.start) as usize;
+        let len = buf.len().min(self.bytes.len() - at);
+        buf[..len].copy_from_slice(&self.bytes[at..at + len]);
+        Ok(len)
     }
 }
 

@@ -32,6 +32,13 @@ fn sample(len: usize) -> Vec<u8> {
     (0..len).map(|n| ((n * n / 77) ^ (n >> 9)) as u8).collect()
 }
 
+/// Bytes that do not compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().finalize_xof().fill(&mut bytes);
+    bytes
+}
+
 /// A file of the stored bytes `frames` and a seek table with any entries, frame count and descriptor. An
 /// entry of `table` is the stored and the uncompressed size of a frame.
 fn forged(frames: &[u8], table: &[(u32, u32)], count: u32, descriptor: u8) -> Vec<u8> {
@@ -100,26 +107,41 @@ impl ReadAt for Failing<'_> {
     }
 }
 
+/// Reads a file as a stream. Returns the result, the bytes of the stream that came, and the reads of the store.
+fn streamed(file: &[u8], compressed: bool, fails: usize) -> (Result<()>, Vec<u8>, usize) {
+    let pool = Pool::new(1).unwrap();
+    let mut source = Failing { file, fails, reads: 0 };
+    let mut got = Vec::new();
+    let read = read_stream(&mut source, "f.zst", file.len() as u64, compressed, Some(&pool), &mut |piece| {
+        got.extend_from_slice(piece);
+        Ok(())
+    });
+    (read, got, source.reads)
+}
+
+#[test]
+fn a_stream_takes_one_read_for_each_4_mib_and_one_for_the_seek_table() {
+    let whole = noise(10 << 20);
+    for (len, reads_plain, reads_compressed) in [(100, 1, 1), (3 << 20, 1, 1), (10 << 20, 3, 4)] {
+        let data = &whole[..len];
+        let (read, got, reads) = streamed(data, false, 0);
+        assert!(read.is_ok() && got == data);
+        assert_eq!(reads, reads_plain, "{len} bytes");
+        let file = pack_in(data, Codec::Zstd(1), SHORT_FRAME_LEN).out;
+        let (read, got, reads) = streamed(&file, true, 0);
+        assert!(read.is_ok() && got == data);
+        assert_eq!(reads, reads_compressed, "{len} bytes, compressed");
+    }
+}
+
 #[test]
 fn a_store_that_fails_while_a_frame_is_fetched_ahead_is_not_asked_again() {
-    let data = sample(4 * SHORT_FRAME_LEN);
-    let file = pack_in(&data, Codec::Zstd(1), SHORT_FRAME_LEN).out;
-    let pool = Pool::new(1).unwrap();
-    let stream = |fails| {
-        let mut source = Failing { file: &file, fails, reads: 0 };
-        let mut got = 0;
-        let read = read_stream(&mut source, "f.zst", file.len() as u64, true, Some(&pool), &mut |piece| {
-            got += piece.len();
-            Ok(())
-        });
-        (read, got, source.reads)
-    };
-    let (read, _, reads) = stream(0);
-    read.unwrap();
-    for fails in reads - 3..=reads {
-        let (read, got, done) = stream(fails);
-        assert_eq!((read.unwrap_err().kind, done), (Kind::Storage, fails));
-        assert_eq!(got, (fails + 3 - reads) * SHORT_FRAME_LEN, "what came before is handed out");
+    const WINDOW: usize = 4 << 20;
+    let data = sample(3 * WINDOW);
+    for fails in 1..=3 {
+        let (read, got, reads) = streamed(&data, false, fails);
+        assert_eq!((read.unwrap_err().kind, reads), (Kind::Storage, fails));
+        assert_eq!(got.len(), (fails - 1) * WINDOW, "the frames before are handed out");
     }
 }
 
