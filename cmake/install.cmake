@@ -115,7 +115,11 @@ function(ibt_install_tool target)
 endfunction()
 
 # Programs that contain libibt must carry the licences of everything in it.
-install(FILES LICENSE LICENSE-THIRD-PARTY docs/format.md docs/abi.md CHANGELOG.md
+set(ibt_licences LICENSE LICENSE-THIRD-PARTY)
+if(IBT_OBJECT_STORE)
+  list(APPEND ibt_licences LICENSE-OBJECT-STORE)
+endif()
+install(FILES ${ibt_licences} docs/format.md docs/abi.md CHANGELOG.md
   DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 if(IBT_INSTALL)
   ibt_install_library()

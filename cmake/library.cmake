@@ -69,6 +69,9 @@ endif()
 configure_file(cmake/wrapper.sh.in "${ibt_cc}" @ONLY)
 
 separate_arguments(ibt_cargo_flags UNIX_COMMAND "${IBT_CARGO_FLAGS}")
+if(IBT_OBJECT_STORE)
+  list(APPEND ibt_cargo_flags --features object-store)
+endif()
 file(GLOB_RECURSE ibt_sources CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/src/*.rs")
 string(REPLACE "-" "_" ibt_triple_name "${ibt_triple}")
 

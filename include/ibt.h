@@ -4,7 +4,8 @@
  *
  * A SNAPSHOT is one backup of one source directory. Snapshots of the same
  * source share a KEY. They are kept as ordinary files in a STORAGE: a
- * directory, or functions of the caller (ibt_storage_new()).
+ * directory, a bucket of an object store (ibt_storage_open_url()), or functions
+ * of the caller (ibt_storage_new()).
  *
  * Errors. Functions that can fail return an ibt_status: IBT_OK, IBT_PARTIAL
  *     (finished with problems that the report lists) or a negative IBT_ERR_*.
@@ -37,8 +38,9 @@
  *     ibt_snapshot serve one call at a time; a second call returns
  *     IBT_ERR_BUSY. Errors and reports never change and may be shared between
  *     threads; so may options while no setter runs. Any thread and any signal
- *     handler may use an ibt_cancel. No thread of libibt outlives a call, and
- *     no call changes signals, umask, working directory, environment or stderr.
+ *     handler may use an ibt_cancel. No thread of libibt outlives a call, but
+ *     the storage of a bucket has one until it is freed. No call changes
+ *     signals, umask, working directory, environment or stderr.
  *     A call needs at most 96 KiB of the calling thread's stack, not counting
  *     the stack that its callbacks use.
  *
@@ -811,7 +813,8 @@ typedef struct ibt_report ibt_report;
 typedef struct ibt_snapshot ibt_snapshot;
 
 /**
- * A place for backup files: a directory, or functions of the caller
+ * A place for backup files: a directory, a bucket of an object store
+ * (ibt_storage_open_url()), or functions of the caller
  * (ibt_storage_new()). Owned by the caller, who frees it with
  * ibt_storage_free().
  *
@@ -2625,6 +2628,51 @@ ibt_status ibt_storage_fail(ibt_storage *storage,
  * Since: 0.1
  */
 IBT_API ibt_status ibt_list_add(ibt_list *out, const char *name, uint64_t size);
+
+/**
+ * Opens the storage of a URL:
+ *
+ *   s3://BUCKET/PREFIX       Amazon S3, and every service with its protocol
+ *   gs://BUCKET/PREFIX       Google Cloud Storage
+ *   az://CONTAINER/PREFIX    Azure Blob Storage
+ *   file:///PATH             the same as ibt_storage_open_dir() with PATH
+ *
+ * PREFIX may be empty; the key of each object is PREFIX/NAME. Characters in
+ * PREFIX and PATH may be written as %XX. Credentials, the region and the
+ * address of the service come from the environment (AWS_*, GOOGLE_*, AZURE_*)
+ * and from the standard files, never from the URL. docs/object-stores.md has
+ * the settings, the permissions that each operation needs, and the number of
+ * its requests.
+ *
+ * This call sends no request to the bucket: a wrong name or a missing
+ * permission is an error of the first operation. An object is never replaced.
+ * A request that fails for a reason that may pass is repeated for about a
+ * minute. A cancelled operation returns within a second. A failure is
+ * IBT_ERR_STORAGE, and its message has the words of the service;
+ * ibt_error_os_code() is EACCES if the service permits too little. A bucket has
+ * no locks: see ibt_storage_set_lock() for the rules without them. A bucket that
+ * permits only reads can be restored, listed and verified.
+ *
+ * The storage of a bucket has a thread for the network. It ends in
+ * ibt_storage_free(); its signals are blocked. A child process after fork()
+ * must open a storage of its own.
+ *
+ * `*out` is set to NULL first. After IBT_OK it holds the storage, which the
+ * caller owns.
+ *
+ * Returns IBT_OK; IBT_ERR_UNSUPPORTED if libibt was built without object
+ * stores (IBT_OBJECT_STORE in CMake); IBT_ERR_INVALID_ARG if url or out is
+ * NULL, the URL is malformed or has a user, a query or a fragment, there are no
+ * credentials, or a setting of the environment is wrong; IBT_ERR_NOT_FOUND if
+ * the profile that AWS_PROFILE names does not exist; IBT_ERR_IO if a file of
+ * credentials cannot be read or no thread can be started.
+ *
+ * Since: 0.1
+ */
+IBT_API
+ibt_status ibt_storage_open_url(const char *url,
+                                ibt_storage **out,
+                                ibt_error **err);
 
 /**
  * ==== Operations ====

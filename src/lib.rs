@@ -31,7 +31,7 @@
 //! | [`commit`] | write the archives of one snapshot, then its state, then the cache's copies |
 //! | [`restore`] | write a tree of files: contents, metadata, links; over an existing tree too |
 //! | [`contents`] | read stored contents out of archives, through their deltas |
-//! | [`store`] | hold backup files, in a directory or through a caller's functions; the cache |
+//! | [`store`] | hold backup files, in a directory, a bucket or through a caller's functions; the cache |
 //! | [`mod@format`] | define every name and byte at rest; read and write streams of them |
 //! | [`walk`], [`exclude`] | yield the source's sorted entries, each with a safe way to open it |
 //! | [`filter`] | select entries of a snapshot by globs and paths |

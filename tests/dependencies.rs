@@ -1,8 +1,10 @@
 //! The library's dependencies: librsync is under the LGPL, and is used only with the feature `librsync`. The
-//! licences of all others are in `LICENSE-THIRD-PARTY`, because a copy of libibt contains copies of them.
+//! licences of all others are in `LICENSE-THIRD-PARTY`, because a copy of libibt contains copies of them. Those of the
+//! crates that only the feature `object-store` brings are in `LICENSE-OBJECT-STORE`.
 //!
 //! ```sh
-//! IBT_WRITE_LICENCES=1 cargo test --locked --test dependencies    # replaces that file
+//! IBT_WRITE_LICENCES=1 cargo test --locked --test dependencies                            # replaces the first file
+//! IBT_WRITE_LICENCES=1 cargo test --locked --test dependencies --features object-store    # replaces both
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,9 +99,26 @@ fn c_is_compiled_for_zstd_and_blake3_alone() {
     assert!(users(&["--features", "librsync"]).contains("librsync-sys"));
 }
 
-/// The names and versions of the packages that are linked into libibt.
-fn linked(target: &str) -> BTreeSet<(String, String)> {
-    let edges = ["--edges", "normal,no-proc-macro", "--target", target];
+/// The arguments of cargo for a library with object stores.
+#[cfg(feature = "object-store")]
+const OBJECT_STORE: &[&str] = &["--features", "object-store"];
+
+/// Its crates are downloaded only where the feature is built.
+#[cfg(feature = "object-store")]
+#[test]
+fn object_stores_need_no_other_licences_and_little_c() {
+    let edges = [&["--edges", "normal,build"], OBJECT_STORE].concat();
+    let mut packages = packages(&edges);
+    packages.retain(|(_, licence)| !is_mild(licence));
+    assert!(packages.is_empty(), "{packages:?}");
+    let mut users = names(&[&["--invert", "cc", "--depth", "1"], &edges[..]].concat());
+    users.remove("cc");
+    assert_eq!(users, BTreeSet::from(["blake3", "ring", "zstd-sys"].map(String::from)));
+}
+
+/// The names and versions of the packages that are linked into libibt with more `features`.
+fn linked(target: &str, features: &[&str]) -> BTreeSet<(String, String)> {
+    let edges = [&["--edges", "normal,no-proc-macro", "--target", target], features].concat();
     let text = cargo(&[&["tree", "--frozen", "--prefix", "none", "--format", "{p}"], &edges[..]].concat());
     let mut words = text.lines().map(str::split_whitespace);
     let package = |words: &mut std::str::SplitWhitespace| {
@@ -111,8 +130,9 @@ fn linked(target: &str) -> BTreeSet<(String, String)> {
 }
 
 /// The directory and the licence of each package, by its name and version.
-fn sources(target: &str) -> BTreeMap<(String, String), (PathBuf, String)> {
-    let text = cargo(&["metadata", "--frozen", "--format-version", "1", "--filter-platform", target]);
+fn sources(target: &str, features: &[&str]) -> BTreeMap<(String, String), (PathBuf, String)> {
+    let args = ["metadata", "--frozen", "--format-version", "1", "--filter-platform", target];
+    let text = cargo(&[&args, features].concat());
     let metadata: serde_json::Value = serde_json::from_str(&text).unwrap();
     let packages = metadata["packages"].as_array().expect("a list of packages").iter();
     let text = |package: &serde_json::Value, key: &str| package[key].as_str().unwrap_or_default().to_string();
@@ -128,7 +148,12 @@ fn sources(target: &str) -> BTreeMap<(String, String), (PathBuf, String)> {
 /// The texts of a package's licence. Of several licences to choose from, the one that asks least is chosen, if the
 /// package has its text in a file of its own.
 fn licence_texts(name: &str, place: &Path, licence: &str) -> Vec<String> {
-    let chosen = [("MIT", "LICENSE-MIT"), ("MIT-0", "LICENSE-MIT0"), ("CC0-1.0", "LICENSE_CC0")];
+    let chosen = [
+        ("MIT", "LICENSE-MIT"),
+        ("MIT", "LICENSES/MIT.txt"),
+        ("MIT-0", "LICENSE-MIT0"),
+        ("CC0-1.0", "LICENSE_CC0"),
+    ];
     let offers = |choice: &str| licence.split(" OR ").flat_map(|l| l.split('/')).any(|l| l == choice);
     let mut files: Vec<PathBuf> = chosen
         .iter()
@@ -160,11 +185,13 @@ fn licence_texts(name: &str, place: &Path, licence: &str) -> Vec<String> {
 
 const LINUX: &str = "x86_64-unknown-linux-gnu";
 
-/// The text of `LICENSE-THIRD-PARTY`: each licence with the packages that have it word for word.
-fn third_party() -> String {
-    let sources = sources(LINUX);
+/// Each licence of the packages, with the names of those that have it word for word. `sources` has all of them.
+fn licences(
+    linked: BTreeSet<(String, String)>,
+    sources: &BTreeMap<(String, String), (PathBuf, String)>,
+) -> String {
     let mut packages: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (name, version) in linked(LINUX) {
+    for (name, version) in linked {
         let (place, licence) = &sources[&(name.clone(), version.clone())];
         for text in licence_texts(&name, place, licence) {
             packages.entry(text).or_default().insert(format!("{name} {version}"));
@@ -172,33 +199,64 @@ fn third_party() -> String {
     }
     let mut sections: Vec<_> = packages.into_iter().map(|(text, names)| (names, text)).collect();
     sections.sort();
+    let section = |(names, text): (BTreeSet<String>, String)| {
+        let names: Vec<_> = names.into_iter().collect();
+        format!("{}\n{}\n\n{text}\n\n", "=".repeat(80), names.join("\n"))
+    };
+    sections.into_iter().map(section).collect()
+}
+
+/// The text of `LICENSE-THIRD-PARTY`.
+fn third_party() -> String {
     let mut whole =
         "libibt.so and libibt.a contain the crates named here, zstd (in zstd-sys) and the Rust standard\n\
                      library. These are their licences. libibt itself is under the licence in LICENSE.\n\n"
             .to_string();
-    for (names, text) in sections {
-        let names: Vec<_> = names.into_iter().collect();
-        whole += &format!("{}\n{}\n\n{text}\n\n", "=".repeat(80), names.join("\n"));
-    }
+    whole += &licences(linked(LINUX, &[]), &sources(LINUX, &[]));
     let std = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/licences/rust_std.txt");
     whole + &fs::read_to_string(std).unwrap()
 }
 
-#[test]
-fn every_licence_is_in_the_file_of_licences() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("LICENSE-THIRD-PARTY");
-    let expected = third_party();
+/// Compares the file with `expected`, or writes it if the environment says so.
+fn assert_is_the_file(name: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if std::env::var_os("IBT_WRITE_LICENCES").is_some_and(|value| !value.is_empty() && value != "0") {
-        fs::write(&path, &expected).unwrap();
+        fs::write(&path, expected).unwrap();
     }
     assert!(
         fs::read_to_string(&path).unwrap_or_default() == expected,
-        "LICENSE-THIRD-PARTY is not that of Cargo.lock: \
-         run IBT_WRITE_LICENCES=1 cargo test --locked --test dependencies"
+        "{name} is not that of Cargo.lock: run cargo test with IBT_WRITE_LICENCES=1, as in tests/dependencies.rs"
     );
-    let all = linked(LINUX);
-    for system in ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "armv7-unknown-linux-gnueabihf"]
-    {
-        assert!(linked(system).is_subset(&all), "{system} has more crates");
+}
+
+const OTHER_SYSTEMS: [&str; 3] =
+    ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-musl", "armv7-unknown-linux-gnueabihf"];
+
+#[test]
+fn every_licence_is_in_the_file_of_licences() {
+    assert_is_the_file("LICENSE-THIRD-PARTY", &third_party());
+    let all = linked(LINUX, &[]);
+    for system in OTHER_SYSTEMS {
+        assert!(linked(system, &[]).is_subset(&all), "{system} has more crates");
+    }
+}
+
+#[cfg(feature = "object-store")]
+#[test]
+fn every_licence_of_object_stores_is_in_their_file() {
+    let more = |system| -> BTreeSet<_> {
+        linked(system, OBJECT_STORE).difference(&linked(system, &[])).cloned().collect()
+    };
+    let whole = "With object stores (IBT_OBJECT_STORE), libibt.so and libibt.a also contain the crates named here. These\n\
+                 are their licences.\n\n"
+        .to_string();
+    let all = more(LINUX);
+    assert_is_the_file(
+        "LICENSE-OBJECT-STORE",
+        &(whole + &licences(all.clone(), &sources(LINUX, OBJECT_STORE))),
+    );
+    for system in OTHER_SYSTEMS {
+        let others: Vec<_> = more(system).difference(&all).cloned().collect();
+        assert!(others.is_empty(), "{system} has more crates: {others:?}");
     }
 }

@@ -131,6 +131,18 @@ c_engine() {
     ! grep -rn --include='*.rs' 'feature = "librsync"' tests benches || { echo "clippy must check these with librsync too"; return 1; }
 }
 
+# Runs the tests of storages in buckets: lints, units, whole operations against a server of their own, licences.
+object_store() {
+    feature() {
+        command=$1
+        shift
+        cargo "$command" --locked --features object-store --config tests/support/object_store.toml "$@"
+    }
+    feature test --no-fail-fast --test object_store --test dependencies &&
+        feature test --lib store::object &&
+        feature clippy --lib --test object_store -- -D warnings
+}
+
 # Builds and runs a fully static C program with the library, if the standard library for musl is installed or rustup can
 # install it. Nothing is optimized: the build takes most of the time, and the program backs up a few files.
 musl() {
@@ -211,6 +223,7 @@ step fmt cargo fmt --check
 step clippy cargo clippy --locked --all-targets -- -D warnings
 step test cargo test --locked --no-fail-fast
 step librsync c_engine
+step object_store object_store
 step musl musl
 step ordinary_user ordinary_user
 step doc docs

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use crate::entry::{Entry, Path};
 use crate::error::{Error, Kind, Result};
 use crate::inspect::Snapshot;
-use crate::job::{Flow, Job, ReportedSnapshot};
+use crate::job::{Cancel, Flow, Job, ReportedSnapshot};
 use crate::store::report::describe;
 
 use super::args::{self, bytes, free_raw, into_raw, invalid, ptr_or_null, relative, write_out};
@@ -126,7 +126,7 @@ unsafe fn open(
     }
     // SAFETY: NULL, or a storage of the caller.
     let store = unsafe { ibt_storage::share(storage, DOING) }?;
-    let snapshot = store.with(DOING, |store| {
+    let snapshot = store.with(DOING, &settings.cancel, |store| {
         let mut callbacks = settings.callbacks.clone();
         Snapshot::open(store, key, &mut Job::new(&settings.engine, &settings.cancel, &mut callbacks))
     })?;
@@ -370,7 +370,7 @@ pub unsafe extern "C" fn ibt_snapshot_read(
         // SAFETY: NULL, or a snapshot that is not freed yet.
         let shared = unsafe { share(snapshot, DOING) }?;
         with_snapshot(&shared, DOING, |snapshot, store| {
-            store.with(DOING, |store| {
+            store.with(DOING, &Cancel::default(), |store| {
                 // SAFETY: the caller's function with its own userdata; the bytes live until it returns.
                 let mut sink = |data: &[u8]| flow(unsafe { callback(ud, data.as_ptr(), data.len()) });
                 snapshot.read(store, &path, offset, len, &mut sink)

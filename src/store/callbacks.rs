@@ -12,6 +12,7 @@ use super::left_behind::LeftBehind;
 use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::is_backup_file;
+use crate::job::Cancel;
 
 /// A place for objects, implemented by the caller: the functions of `ibt_storage_set_*()`.
 ///
@@ -19,6 +20,9 @@ use crate::format::names::is_backup_file;
 pub trait Backend: Send + Sync + 'static {
     /// An object while it is written.
     type Stream: 'static;
+
+    /// As [`Store::watch`].
+    fn watch(&self, _cancel: &Cancel) {}
 
     /// The name of the setter of a missing function that `need` requires. `None` if no function is missing.
     fn lacks(&self, _need: Need) -> Option<&'static str> {
@@ -169,6 +173,10 @@ impl<B: Backend> CallbackStore<B> {
 }
 
 impl<B: Backend> Store for CallbackStore<B> {
+    fn watch(&mut self, cancel: &Cancel) {
+        self.backend.watch(cancel);
+    }
+
     fn require(&self, need: Need, doing: &str) -> Result<()> {
         match self.backend.lacks(need) {
             None => Ok(()),

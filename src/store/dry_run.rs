@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::entry::FileType;
 use crate::error::{Error, Result};
+use crate::job::Cancel;
 
 /// Passes calls that only read on to the other store. Written objects are dropped.
 pub struct DryRunStore<'s> {
@@ -25,6 +26,10 @@ impl Store for DryRunStore<'_> {
 
     fn check_exists(&mut self) -> Result<()> {
         self.store.check_exists()
+    }
+
+    fn watch(&mut self, cancel: &Cancel) {
+        self.store.watch(cancel);
     }
 
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {

@@ -13,6 +13,8 @@ mod lost;
 mod mark;
 mod misnamed;
 mod newest;
+#[cfg(feature = "object-store")]
+pub mod object;
 mod open;
 mod own;
 mod partial_states;
@@ -28,7 +30,7 @@ use crate::entry::{FileType, Hash};
 use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::{BackupFileKind, check_key};
 use crate::format::{ArchiveRef, ReadAt, Sink, part_name};
-use crate::job::{BackupFile, Job, Problem, ProblemKind};
+use crate::job::{BackupFile, Cancel, Job, Problem, ProblemKind};
 use crate::platform::{self, Dir, LockPart};
 use crate::stamp::Time;
 
@@ -110,6 +112,10 @@ pub trait Store {
     fn check_exists(&mut self) -> Result<()> {
         Ok(())
     }
+
+    /// The flag of the operation that calls this store from now on. A store that may wait long returns `Cancelled`
+    /// within a second after the flag is set.
+    fn watch(&mut self, _cancel: &Cancel) {}
 
     /// Returns every committed object whose name starts with `prefix`, in any order.
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>>;

@@ -288,6 +288,11 @@ static void test_no_storage(void)
     CHECK(snapshot == NULL);
     ibt_options_free(options);
     CHECK_INT(ibt_storage_open_default(NULL, NULL), IBT_ERR_INVALID_ARG);
+    storage = GARBAGE;
+    CHECK_INT(ibt_storage_open_url(NULL, &storage, NULL), IBT_ERR_INVALID_ARG);
+    CHECK(storage == NULL);
+    CHECK_INT(ibt_storage_open_url("s3://bucket", NULL, NULL), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_open_url("\xff", &storage, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_open_default(&storage, NULL), IBT_OK);
     ibt_storage_free(storage);
 }

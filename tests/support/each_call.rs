@@ -74,6 +74,10 @@ impl Store for EachCall {
         self.inner.check_exists()
     }
 
+    fn watch(&mut self, cancel: &ibt::job::Cancel) {
+        self.inner.watch(cancel);
+    }
+
     fn list(&mut self, prefix: &str) -> Result<Vec<Object>> {
         self.call("list", |store| store.list(prefix))
     }

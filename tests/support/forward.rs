@@ -48,6 +48,9 @@ macro_rules! forward {
         forward!($inner: $($more)*);
     };
     ($inner:ident: locks $($more:ident)*) => {
+        fn watch(&mut self, cancel: &ibt::job::Cancel) {
+            self.$inner.watch(cancel);
+        }
         fn has_locks(&self) -> bool {
             self.$inner.has_locks()
         }

@@ -73,6 +73,9 @@ pub struct Point {
     pub kept: Kept,
 }
 
+/// Opens a store.
+pub type Opens = Box<dyn Fn() -> Box<dyn Store> + Send + Sync>;
+
 pub struct Series {
     pub dir: TempDir,
     pub source: PathBuf,
@@ -80,6 +83,8 @@ pub struct Series {
     pub store: PathBuf,
     /// The store, if it is not a directory.
     pub memory: Option<Arc<Memory>>,
+    /// Opens the store, if it is neither of them.
+    pub opens: Option<Opens>,
     pub options: Options,
     pub points: Vec<Point>,
 }
@@ -96,6 +101,11 @@ impl Series {
         Series { memory: Some(Arc::new(memory)), ..Series::in_a_directory() }
     }
 
+    /// A series whose store is the one that `opens` opens for each operation.
+    pub fn opening(opens: impl Fn() -> Box<dyn Store> + Send + Sync + 'static) -> Series {
+        Series { opens: Some(Box::new(opens)), ..Series::in_a_directory() }
+    }
+
     fn in_a_directory() -> Series {
         let dir = tempfile::Builder::new().prefix("ibt-test-").tempdir().unwrap();
         let source = dir.path().join(KEY);
@@ -107,7 +117,7 @@ impl Series {
             ..Options::default()
         };
         let store = dir.path().join("store");
-        Series { source, store, memory: None, options, points: Vec::new(), dir }
+        Series { source, store, memory: None, opens: None, options, points: Vec::new(), dir }
     }
 
     /// A path beside the source and the store.
@@ -180,6 +190,14 @@ impl Series {
         Options { select, ..self.options.clone() }
     }
 
+    fn open(&self) -> Box<dyn Store> {
+        match (&self.opens, &self.memory) {
+            (Some(opens), _) => opens(),
+            (None, Some(memory)) => Box::new(CallbackStore::new(memory.clone())),
+            (None, None) => Box::new(DirStore::open(&self.store)),
+        }
+    }
+
     /// Runs an operation on the store with the given options, cancel flag and observer.
     pub fn run(
         &self,
@@ -188,10 +206,8 @@ impl Series {
         observer: &mut dyn Observer,
         operation: impl FnOnce(&mut dyn Store, &mut Job) -> Result<(), Error>,
     ) -> Outcome {
-        let mut store: Box<dyn Store> = match &self.memory {
-            Some(memory) => Box::new(CallbackStore::new(memory.clone())),
-            None => Box::new(DirStore::open(&self.store)),
-        };
+        let mut store = self.open();
+        store.watch(cancel);
         let mut job = Job::new(options, cancel, observer);
         let result = operation(&mut *store, &mut job);
         if let Some(memory) = &self.memory {
@@ -280,9 +296,13 @@ impl Series {
     /// Names and sizes of all files in the store, except lock files.
     pub fn stored(&self) -> BTreeMap<String, u64> {
         let size = |(name, bytes): (String, Vec<u8>)| (name, bytes.len() as u64);
-        match &self.memory {
-            Some(memory) => memory.objects().into_iter().map(size).collect(),
-            None => stored(&self.store),
+        match (&self.opens, &self.memory) {
+            (Some(_), _) => {
+                let objects = self.open().list("").unwrap();
+                objects.into_iter().map(|object| (object.name, object.size)).collect()
+            }
+            (None, Some(memory)) => memory.objects().into_iter().map(size).collect(),
+            (None, None) => stored(&self.store),
         }
     }
 

@@ -5,6 +5,7 @@ use std::ptr;
 
 use crate::error::Error;
 use crate::inspect;
+use crate::job::Cancel;
 
 use super::super::args::{c_string, invalid};
 use super::super::constants::{IBT_CALLBACK_STOP, IBT_OK};
@@ -103,7 +104,7 @@ pub unsafe extern "C" fn ibt_list_keys(
         const DOING: &str = "list keys";
         let callback = key.ok_or_else(|| invalid(DOING, "key is NULL"))?;
         // SAFETY: NULL, or a storage of the caller.
-        let keys = unsafe { with_store(storage, DOING, |store| inspect::keys(store)) }?;
+        let keys = unsafe { with_store(storage, DOING, &Cancel::default(), |store| inspect::keys(store)) }?;
         for (key, snapshots) in keys {
             let key = c_string(key);
             // SAFETY: the caller's function with its own userdata; the key lives until it returns.

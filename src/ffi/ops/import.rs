@@ -83,7 +83,10 @@ pub unsafe extern "C" fn ibt_import(
         let from = is_other.then(|| unsafe { ibt_storage::share(from, doing) }).transpose()?;
         call.run(UsedOptions::IMPORT, |store, job| match &from {
             None => ancestor::import(store, None, key, job),
-            Some(from) => from.with(doing, |from| ancestor::import(store, Some(from), key, job)),
+            Some(from) => {
+                let cancel = job.cancel().clone();
+                from.with(doing, &cancel, |from| ancestor::import(store, Some(from), key, job))
+            }
         })
     })
 }

@@ -166,7 +166,9 @@ impl OperationArgs {
         let settings = self.settings(uses)?;
         // SAFETY: promised to `begin`. The call holds a share of the storage of its own.
         unsafe {
-            with_store(self.storage, self.doing, |store| self.report(&settings, |job| work(store, job)))
+            with_store(self.storage, self.doing, &settings.cancel, |store| {
+                self.report(&settings, |job| work(store, job))
+            })
         }
     }
 

@@ -6,15 +6,19 @@ mod setters;
 
 mod list;
 
+mod url;
+
 pub use callbacks::*;
 pub use list::*;
 pub use setters::*;
+pub use url::*;
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 
 use crate::error::{Error, Kind, Result};
+use crate::job::Cancel;
 use crate::store::{CallbackStore, DirAccess, DirStore, Store};
 
 use super::args::{invalid, path, write_out};
@@ -31,7 +35,8 @@ const NO_STORAGE: &str = "storage is NULL: open one with ibt_storage_open_dir(),
 /// The reason for `Busy` if a storage is used by two calls at once.
 const HANDLE_IN_USE: &str = "the storage handle is in use by another call: use one handle for each operation that runs at the same time";
 
-/// A place for backup files: a directory, or functions of the caller
+/// A place for backup files: a directory, a bucket of an object store
+/// (ibt_storage_open_url()), or functions of the caller
 /// (ibt_storage_new()). Owned by the caller, who frees it with
 /// ibt_storage_free().
 ///
@@ -52,7 +57,11 @@ pub struct ibt_storage {
 
 impl ibt_storage {
     pub(super) fn new(store: impl Store + Send + 'static) -> Self {
-        ibt_storage { store: Mutex::new(Box::new(store)), functions: None }
+        ibt_storage::of_boxed(Box::new(store))
+    }
+
+    fn of_boxed(store: Box<dyn Store + Send>) -> Self {
+        ibt_storage { store: Mutex::new(store), functions: None }
     }
 
     fn with_functions(functions: StorageFunctions) -> Self {
@@ -93,10 +102,18 @@ impl ibt_storage {
         }
     }
 
-    /// Runs `body` on the store. `Busy` while another call uses the store.
-    pub(super) fn with<T>(&self, doing: &str, body: impl FnOnce(&mut dyn Store) -> Result<T>) -> Result<T> {
+    /// Runs `body` on the store, which watches `cancel` meanwhile. `Busy` while another call uses the store.
+    pub(super) fn with<T>(
+        &self,
+        doing: &str,
+        cancel: &Cancel,
+        body: impl FnOnce(&mut dyn Store) -> Result<T>,
+    ) -> Result<T> {
         match self.try_lock() {
-            Some(mut held) => body(&mut **held),
+            Some(mut held) => {
+                held.watch(cancel);
+                body(&mut **held)
+            }
             None => Err(Error::new(Kind::Busy, doing, HANDLE_IN_USE)),
         }
     }
@@ -271,9 +288,10 @@ pub unsafe extern "C" fn ibt_storage_free(storage: *mut ibt_storage) {
 pub(super) unsafe fn with_store<T>(
     storage: *const ibt_storage,
     doing: &str,
+    cancel: &Cancel,
     body: impl FnOnce(&mut dyn Store) -> Result<T>,
 ) -> Result<T> {
     // A callback may free the handle: the share keeps it until the call ends.
     // SAFETY: the caller's promise.
-    unsafe { ibt_storage::share(storage, doing) }?.with(doing, body)
+    unsafe { ibt_storage::share(storage, doing) }?.with(doing, cancel, body)
 }

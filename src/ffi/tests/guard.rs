@@ -3,6 +3,7 @@ use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Kind, Result};
+use crate::job::Cancel;
 use crate::pool::Pool;
 use crate::store::Store;
 
@@ -117,7 +118,7 @@ fn a_storage_freed_in_a_callback_lives_until_the_call_ends() {
         store.list("")
     };
     // SAFETY: the storage comes from `into_raw`.
-    let outcome = unsafe { storage::with_store(storage, "test", work) };
+    let outcome = unsafe { storage::with_store(storage, "test", &Cancel::default(), work) };
     assert_eq!(busy, IBT_ERR_BUSY);
     assert_eq!(outcome.unwrap().len(), 1);
 }
