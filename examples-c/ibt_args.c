@@ -453,7 +453,9 @@ enum { REPORTS = EVERY & ~CAT };
 enum { WORKERS = EVERY & ~KEYS };
 
 const struct option options[] = {
-    { "--store", "DIR", EVERY, "where the backup files are (default: a private directory in $TMPDIR)",
+    { "--store", "DIR", EVERY,
+      "where the backup files are (default: a private directory in $TMPDIR), or a URL:\n"
+      "                   s3://BUCKET/PREFIX, gs://..., az://..., file:///DIR",
       apply_store },
     { "--cache", "DIR", EVERY, "where copies of states and signatures are kept (default: ~/.cache/ibt)", apply_cache },
     { "--no-cache", NULL, EVERY, "keep and use no such copies", apply_no_cache },

@@ -36,6 +36,8 @@ expect 1 "$@" restore docs dest --store store --at 1999-01-01T00:00:00+01:00
 expect 1 "$@" list other --store store
 expect 1 "$@" list --store elsewhere
 grep -q 'elsewhere: there is no such directory' err || fail "a store that is not there is not named"
+expect 1 "$@" list --store s3:///
+grep -q 'cannot open the storage: ' err || fail "a URL is taken for a path"
 mkdir bare
 expect 0 "$@" list --store bare
 grep -q '^no snapshots' out || fail "an empty store lists something"
