@@ -633,6 +633,17 @@ public:
         now.finish(status, failure, nullptr);
         return opened;
     }
+    /* Opens the storage of a URL, such as "s3://bucket/prefix": see ibt_storage_open_url(). */
+    static storage open_url(const std::string &url)
+    {
+        ibt_storage *made = nullptr;
+        detail::call now;
+        ibt_error *failure = nullptr;
+        ibt_status status = ibt_storage_open_url(detail::c_string(url), &made, &failure);
+        storage opened{detail::storage_ptr(made)};
+        now.finish(status, failure, nullptr);
+        return opened;
+    }
     /* Opens a private directory under $TMPDIR, for experiments. */
     static storage open_default()
     {

@@ -58,6 +58,20 @@ func OpenDir(path string, flags ...DirFlags) (*Store, error) {
 	return opened(storage, cError)
 }
 
+// OpenURL opens the storage of a URL: "s3://bucket/prefix", "gs://...", "az://..." or "file:///path". Credentials come
+// from the environment and the standard files. [ErrUnsupported] if libibt was built without object stores.
+func OpenURL(url string) (*Store, error) {
+	text, err := newText("url", url)
+	if err != nil {
+		return nil, err
+	}
+	defer text.free()
+	var storage *C.ibt_storage
+	var cError *C.ibt_error
+	C.ibt_storage_open_url(text.c, &storage, &cError)
+	return opened(storage, cError)
+}
+
 // OpenDefault opens a private directory under $TMPDIR, for experiments.
 func OpenDefault() (*Store, error) {
 	var storage *C.ibt_storage

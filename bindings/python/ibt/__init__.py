@@ -93,7 +93,7 @@ from ._options import (
 from ._report import Counters, File, Problem, Report, SnapshotInfo
 from ._snapshot import Snapshot, diff
 from ._storage import ObjectWriter, Storage
-from ._store import Store, open_default, open_dir, open_storage
+from ._store import Store, open_default, open_dir, open_storage, open_url
 
 __version__ = "0.1.0"
 
@@ -172,6 +172,7 @@ __all__ = [
     "open_default",
     "open_dir",
     "open_storage",
+    "open_url",
     "restore_backup",
     "version",
 ]

@@ -69,6 +69,7 @@ text ptr: ibt_progress_path
 u64 ptr: ibt_progress_done_bytes ibt_progress_total_bytes ibt_progress_done_entries ibt_progress_total_entries
 
 i32 text u32 ptr ptr: ibt_storage_open_dir
+i32 text ptr ptr: ibt_storage_open_url
 i32 ptr ptr: ibt_storage_open_default ibt_storage_set_reader ibt_storage_set_list ibt_storage_set_delete
 ptr ptr ptr: ibt_storage_new
 void ptr: ibt_storage_free
@@ -130,7 +131,7 @@ _BLOCKING = frozenset(
     "ibt_full_backup ibt_incremental_backup ibt_restore ibt_list_snapshots ibt_verify ibt_compare ibt_diff "
     "ibt_list_keys ibt_prune ibt_import ibt_consolidate ibt_rebuild_cache ibt_snapshot_open ibt_snapshot_list "
     "ibt_snapshot_read ibt_snapshot_next ibt_snapshot_rewind ibt_snapshot_free ibt_storage_open_dir "
-    "ibt_storage_open_default ibt_storage_free".split()
+    "ibt_storage_open_url ibt_storage_open_default ibt_storage_free".split()
 )
 
 

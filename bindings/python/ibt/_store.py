@@ -232,6 +232,16 @@ def open_dir(path: Path, *, must_exist: bool = False, read_only: bool = False, c
     return _opened("open_dir", lambda made, error: int(lib.ibt_storage_open_dir(name, flags, made, error)))
 
 
+def open_url(url: str) -> Store:
+    """Opens the storage of a URL: "s3://bucket/prefix", "gs://...", "az://..." or "file:///path".
+
+    Credentials come from the environment and the standard files. UnsupportedError if libibt was built without object
+    stores.
+    """
+    name = text_to_c(url, "url")
+    return _opened("open_url", lambda made, error: int(lib.ibt_storage_open_url(name, made, error)))
+
+
 def open_default() -> Store:
     """Opens a private directory below the temporary directory, for experiments."""
     return _opened("open_default", lib.ibt_storage_open_default)

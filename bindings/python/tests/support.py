@@ -87,6 +87,7 @@ class ObjectCount:
             "ibt_full_backup ibt_incremental_backup ibt_restore ibt_list_snapshots ibt_verify ibt_compare ibt_diff "
             "ibt_prune ibt_consolidate ibt_rebuild_cache".split(), "report"),
         "ibt_snapshot_open": "snapshot", "ibt_storage_open_dir": "storage", "ibt_storage_open_default": "storage",
+        "ibt_storage_open_url": "storage",
         **dict.fromkeys("ibt_list_keys ibt_snapshot_list ibt_snapshot_read ibt_snapshot_next "
                         "ibt_snapshot_rewind".split()),
     }

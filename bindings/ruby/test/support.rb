@@ -31,6 +31,7 @@ module ObjectCount
     ibt_import ibt_consolidate ibt_rebuild_cache
   ].to_h { |name| [name, :report] }.merge(
     ibt_snapshot_open: :snapshot, ibt_storage_open_dir: :storage, ibt_storage_open_default: :storage,
+    ibt_storage_open_url: :storage,
     ibt_list_keys: nil, ibt_snapshot_list: nil, ibt_snapshot_read: nil, ibt_snapshot_next: nil, ibt_snapshot_rewind: nil
   ).freeze
   FREED = %i[options cancel storage snapshot report error].to_h { |kind| [:"ibt_#{kind}_free", kind] }.freeze

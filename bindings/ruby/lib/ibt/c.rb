@@ -113,6 +113,7 @@ module Ibt
     # ---- Storages ----
 
     declare :int32, %i[string uint32 pointer pointer], %i[ibt_storage_open_dir]
+    declare :int32, %i[string pointer pointer], %i[ibt_storage_open_url]
     declare :int32, %i[pointer pointer], %i[
       ibt_storage_open_default ibt_storage_set_reader ibt_storage_set_list ibt_storage_set_delete
     ]

@@ -63,6 +63,17 @@ module Ibt
         opened(block) { |out, error| C.ibt_storage_open_dir(path, flags, out, error) }
       end
 
+      # Opens the storage of a URL: "s3://bucket/prefix", "gs://...", "az://..." or "file:///path". Credentials come
+      # from the environment and the standard files. With a block the storage is closed after it.
+      # @param url [String]
+      # @yieldparam storage [Storage]
+      # @return [Storage, Object] the value of the block, if there is one
+      # @raise [UnsupportedError] if libibt was built without object stores
+      def open_url(url, &block)
+        url = Text.string('url', url)
+        opened(block) { |out, error| C.ibt_storage_open_url(url, out, error) }
+      end
+
       # Opens a private directory under $TMPDIR, for experiments. With a block the storage is closed after it.
       # @yieldparam storage [Storage]
       # @return [Storage, Object] the value of the block, if there is one
