@@ -150,23 +150,24 @@ struct Window<'s> {
 impl Window<'_> {
     /// Fills the window with the bytes from `offset` on.
     fn fill(&mut self, offset: u64) -> Result<()> {
-        let is_first = self.bytes.is_empty();
-        self.start = match self.size.saturating_sub(WINDOW) {
+        let start = match self.size.saturating_sub(WINDOW) {
             0 => 0,
             // The seek table.
-            _ if is_first => offset.min(self.size - REMAINS_MAX),
+            _ if self.bytes.is_empty() => offset.min(self.size - REMAINS_MAX),
             _ => offset,
         };
-        let len = (self.size - self.start).min(WINDOW) as usize;
-        self.bytes = zeros(self.name, len)?;
+        // After an error the window is empty, so that nobody takes zeros for bytes of the file.
+        self.bytes = Vec::new();
+        let mut bytes = zeros(self.name, (self.size - start).min(WINDOW) as usize)?;
         let mut done = 0;
-        while done < len {
-            match self.source.read_at(self.start + done as u64, &mut self.bytes[done..])? {
+        while done < bytes.len() {
+            match self.source.read_at(start + done as u64, &mut bytes[done..])? {
                 0 => break,
-                n => done += n.min(len - done),
+                n => done += n.min(bytes.len() - done),
             }
         }
-        self.bytes.truncate(done);
+        bytes.truncate(done);
+        (self.start, self.bytes) = (start, bytes);
         Ok(())
     }
 }

@@ -94,6 +94,7 @@ fn a_stream_comes_in_order_up_to_the_first_bad_frame_whether_or_not_frames_are_d
 struct Failing<'f> {
     file: &'f [u8],
     fails: usize,
+    kind: Kind,
     reads: usize,
 }
 
@@ -101,16 +102,16 @@ impl ReadAt for Failing<'_> {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.reads += 1;
         match self.reads == self.fails {
-            true => Err(Error::new(Kind::Storage, "read", "deliberate")),
+            true => Err(Error::new(self.kind, "read", "deliberate")),
             false => self.file.read_at(offset, buf),
         }
     }
 }
 
 /// Reads a file as a stream. Returns the result, the bytes of the stream that came, and the reads of the store.
-fn streamed(file: &[u8], compressed: bool, fails: usize) -> (Result<()>, Vec<u8>, usize) {
+fn streamed(file: &[u8], compressed: bool, (fails, kind): (usize, Kind)) -> (Result<()>, Vec<u8>, usize) {
     let pool = Pool::new(1).unwrap();
-    let mut source = Failing { file, fails, reads: 0 };
+    let mut source = Failing { file, fails, kind, reads: 0 };
     let mut got = Vec::new();
     let read = read_stream(&mut source, "f.zst", file.len() as u64, compressed, Some(&pool), &mut |piece| {
         got.extend_from_slice(piece);
@@ -124,11 +125,11 @@ fn a_stream_takes_one_read_for_each_4_mib_and_one_for_the_seek_table() {
     let whole = noise(10 << 20);
     for (len, reads_plain, reads_compressed) in [(100, 1, 1), (3 << 20, 1, 1), (10 << 20, 3, 4)] {
         let data = &whole[..len];
-        let (read, got, reads) = streamed(data, false, 0);
+        let (read, got, reads) = streamed(data, false, (0, Kind::Io));
         assert!(read.is_ok() && got == data);
         assert_eq!(reads, reads_plain, "{len} bytes");
         let file = pack_in(data, Codec::Zstd(1), SHORT_FRAME_LEN).out;
-        let (read, got, reads) = streamed(&file, true, 0);
+        let (read, got, reads) = streamed(&file, true, (0, Kind::Io));
         assert!(read.is_ok() && got == data);
         assert_eq!(reads, reads_compressed, "{len} bytes, compressed");
     }
@@ -139,9 +140,28 @@ fn a_store_that_fails_while_a_frame_is_fetched_ahead_is_not_asked_again() {
     const WINDOW: usize = 4 << 20;
     let data = sample(3 * WINDOW);
     for fails in 1..=3 {
-        let (read, got, reads) = streamed(&data, false, fails);
+        let (read, got, reads) = streamed(&data, false, (fails, Kind::Storage));
         assert_eq!((read.unwrap_err().kind, reads), (Kind::Storage, fails));
         assert_eq!(got.len(), (fails - 1) * WINDOW, "the frames before are handed out");
+    }
+}
+
+/// A store may find damage by itself, and the next read of the same bytes may work.
+#[test]
+fn a_read_that_fails_once_makes_no_wrong_bytes() {
+    let data = noise(10 << 20);
+    let packed = pack_in(&data, Codec::Zstd(1), SHORT_FRAME_LEN).out;
+    for (file, compressed) in [(&data, false), (&packed, true)] {
+        for kind in [Kind::Corrupt, Kind::Io] {
+            for fails in 1..=4 {
+                let (read, got, reads) = streamed(file, compressed, (fails, kind));
+                assert!(data.starts_with(&got), "wrong bytes: {kind:?}, read {fails}");
+                match read {
+                    Ok(()) => assert!(fails > reads && got.len() == data.len()),
+                    Err(error) => assert_eq!((error.kind, &*error.detail), (kind, "deliberate")),
+                }
+            }
+        }
     }
 }
 
