@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use zstd::zstd_safe::DCtx;
 
-use super::table::{REMAINS_MAX, corrupt, has_remains, zeros};
+use super::table::{REMAINS_MAX, corrupt, has_remains, read_available, zeros};
 use super::{FrameIndex, codec};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
@@ -159,14 +159,8 @@ impl Window<'_> {
         // After an error the window is empty, so that nobody takes zeros for bytes of the file.
         self.bytes = Vec::new();
         let mut bytes = zeros(self.name, (self.size - start).min(WINDOW) as usize)?;
-        let mut done = 0;
-        while done < bytes.len() {
-            match self.source.read_at(start + done as u64, &mut bytes[done..])? {
-                0 => break,
-                n => done += n.min(bytes.len() - done),
-            }
-        }
-        bytes.truncate(done);
+        let read = read_available(self.source, start, &mut bytes)?;
+        bytes.truncate(read);
         (self.start, self.bytes) = (start, bytes);
         Ok(())
     }

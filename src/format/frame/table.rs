@@ -130,13 +130,7 @@ fn locate(source: &mut dyn ReadAt, name: &str, size: u64) -> Result<(u64, u32, u
 pub(super) fn has_remains(source: &mut dyn ReadAt, size: u64) -> Result<bool> {
     let start = size.saturating_sub(REMAINS_MAX);
     let mut tail = vec![0; (size - start) as usize];
-    let mut done = 0;
-    while done < tail.len() {
-        match source.read_at(start + done as u64, &mut tail[done..])? {
-            0 => break,
-            n => done += n,
-        }
-    }
+    read_available(source, start, &mut tail)?;
     let is_table = |at: usize| {
         let skippable = u32_at(&tail, at) & !0xf == SKIPPABLE_MAGIC & !0xf;
         skippable && at as u64 + HEADER_LEN + u64::from(u32_at(&tail, at + 4)) == tail.len() as u64
@@ -157,14 +151,22 @@ fn check_frame(stored: u32, plain: u32) -> Result<(), &'static str> {
 
 /// Fills `buf` from `offset`. If the file ends before `buf` is full, the error is `Corrupt`.
 pub(super) fn read_full(source: &mut dyn ReadAt, name: &str, offset: u64, buf: &mut [u8]) -> Result<()> {
+    match read_available(source, offset, buf)? {
+        done if done < buf.len() => Err(corrupt(name, offset + done as u64, "the file ends early")),
+        _ => Ok(()),
+    }
+}
+
+/// Fills `buf` from `offset` as far as the file goes. Returns the number of bytes.
+pub(super) fn read_available(source: &mut dyn ReadAt, offset: u64, buf: &mut [u8]) -> Result<usize> {
     let mut done = 0;
     while done < buf.len() {
         match source.read_at(offset + done as u64, &mut buf[done..])? {
-            0 => return Err(corrupt(name, offset + done as u64, "the file ends early")),
+            0 => break,
             n => done += n.min(buf.len() - done),
         }
     }
-    Ok(())
+    Ok(done)
 }
 
 /// `len` zero bytes to read a part of the file `name` into. If memory runs out, the error names the file.
