@@ -256,22 +256,31 @@ static const struct column prune_columns[] = {
     { "", 0, 0 }, { "SNAPSHOT", 0, 0 }, { "LOCAL TIME", 0, 2 }, { "KIND", 0, 1 }, { "WHY", 0, 0 },
 };
 
-/* Number of state files among the removed files. A removed snapshot that cannot be read has no row in the report, but
- * its state is among the files. */
-static size_t states_removed(const struct run *run)
+/* Number of files of this kind among the removed files. */
+static size_t files_removed(const struct run *run, const char *kind)
 {
-    size_t count = ibt_report_file_count(run->report), states = 0, i;
+    size_t count = ibt_report_file_count(run->report), files = 0, i;
 
     for (i = 0; i < count; i++)
-        states += strcmp(or_dash(ibt_report_file_kind(run->report, i)), "state") == 0;
-    return states;
+        files += strcmp(or_dash(ibt_report_file_kind(run->report, i)), kind) == 0;
+    return files;
+}
+
+/* Number of removed snapshots that cannot be read. They have no row in the report, but their states are among the
+ * files. A state with a mark is not of a snapshot: an earlier prune removed that snapshot, and the mark goes with the
+ * state. */
+static size_t unreadable_removed(const struct run *run)
+{
+    size_t states = files_removed(run, "state"), others = (size_t)count_of(run, IBT_COUNT_DELETED);
+
+    others += files_removed(run, "retired");
+    return states > others ? states - others : 0;
 }
 
 static void print_pruned(const struct run *run)
 {
     size_t listed = ibt_report_snapshot_count(run->report), files = ibt_report_file_count(run->report);
-    size_t removed = (size_t)count_of(run, IBT_COUNT_DELETED), states = states_removed(run);
-    size_t unreadable = states > removed ? states - removed : 0;
+    size_t removed = (size_t)count_of(run, IBT_COUNT_DELETED), unreadable = unreadable_removed(run);
     const char *would = run->dry_run ? "would be " : "";
     char size[32];
 

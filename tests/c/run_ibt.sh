@@ -257,6 +257,18 @@ dd if=/dev/zero of="$(ls damaged/many.state."$gone".*)" bs=1 seek=100 count=50 c
 expect 0 "$@" prune many --at "$gone" --store damaged
 grep -q '^1 of 2 snapshots removed (1 of them unreadable)' out || { cat out; fail "a removed snapshot is not counted"; }
 
+# A state that stayed for later snapshots, after its own was removed, is not counted as a snapshot when it goes.
+cp -a many tree
+for run in full incr incr; do
+    echo "$run" >>tree/file
+    expect 0 "$@" $run tree --key counted --store counted
+done
+expect 0 "$@" prune counted --keep-last 2 --store counted
+ls counted/counted.retired.* >/dev/null || fail "no state stayed for the later snapshots"
+expect 0 "$@" consolidate counted --store counted
+expect 0 "$@" prune counted --keep-last 1 --store counted
+grep -q '^2 of 3 snapshots removed:' out || { cat out; fail "a state was counted as a snapshot"; }
+
 # No line is longer than the terminal is wide: a table leaves out columns, at last all but the stamp and the key.
 # script(1) makes the terminal.
 if command -v script >/dev/null; then
