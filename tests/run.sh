@@ -12,6 +12,8 @@ export CARGO_TERM_COLOR=never
 # One directory for all builds with cargo, so that the C programs and the demonstration share one build of the library.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export RUSTC_WORKSPACE_WRAPPER="$PWD/tests/support/rustc.sh"
+# Many tests wait for the disk or for a clock: more of them run at a time than there are processors.
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc 2>/dev/null || echo 2) + 1))}"
 # The random tests have the same cases in each run. A longer run (IBT_TEST_CASES) has new cases, and prints their seed.
 [ -n "${IBT_TEST_CASES:-}" ] || export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}"
 log=build/step.log
@@ -139,8 +141,9 @@ object_store() {
         cargo "$command" --locked --features object-store --config tests/support/object_store.toml "$@"
     }
     feature test --no-fail-fast --test object_store --test dependencies &&
+        feature test --test model bucket &&
         feature test --lib store::object &&
-        feature clippy --lib --test object_store -- -D warnings
+        feature clippy --lib --test object_store --test model -- -D warnings
 }
 
 # Builds and runs a fully static C program with the library, if the standard library for musl is installed or rustup can
