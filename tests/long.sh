@@ -11,6 +11,7 @@ export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 sh tests/run.sh c
 cmake --install build/tests --prefix "$PWD/build/installed" >/dev/null
 python3 tests/faults.py build/installed/bin/ibt
+sh tests/rados.sh
 
 export IBT_TEST_CASES="${IBT_TEST_CASES:-500}" IBT_TEST_KILLS="${IBT_TEST_KILLS:-100}"
 export IBT_TEST_DAMAGES="${IBT_TEST_DAMAGES:-100}"

@@ -2,6 +2,9 @@
 //! keeps track of the snapshots, and of the files that damage may have lost. After each step all other files must
 //! restore exactly, and lost files must be listed.
 
+#[cfg(feature = "object-store")]
+#[path = "support/bucket.rs"]
+mod bucket;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -190,7 +193,7 @@ impl StoreModel {
     /// Runs a full. It compares the digests of the archives that it takes over only where the store is cheap to read.
     /// Elsewhere it would take over damaged contents, so it begins from zero.
     fn without_rot(&self, full: impl FnOnce(&Series) -> Outcome) -> Outcome {
-        if self.broken.is_empty() || self.series.memory.is_none() {
+        if self.broken.is_empty() || !self.series.is_remote() {
             return full(&self.series);
         }
         let options = Options { checkpoint: 0, ..self.series.options.clone() };
@@ -215,7 +218,7 @@ impl StoreModel {
     /// The partial states in the store, with their documents.
     fn partials(&self) -> Vec<(String, serde_json::Value)> {
         let names = self.series.stored().into_keys().filter(|name| name.contains(".partial."));
-        let document = |name: &String| stored::named_document(name, &self.read(name));
+        let document = |name: &String| stored::named_document(name, &self.series.object(name));
         names.map(|name| (name.clone(), document(&name))).collect()
     }
 
@@ -348,7 +351,7 @@ impl StoreModel {
             return;
         }
         let name = which.get(&archives).0.clone();
-        let mut bytes = self.read(&name);
+        let mut bytes = self.series.object(&name);
         let broken = match harm {
             Harm::Flip(at, len) => {
                 let at = at.index(bytes.len());
@@ -361,26 +364,9 @@ impl StoreModel {
             }
             Harm::Delete => Broken::Deleted,
         };
-        self.replace(&name, (broken != Broken::Deleted).then_some(bytes));
+        self.series.replace(&name, (broken != Broken::Deleted).then_some(&bytes));
         let worst = self.broken.entry(name).or_insert(broken);
         *worst = broken.max(*worst);
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        match &self.series.memory {
-            Some(memory) => memory.objects()[name].clone(),
-            None => fs::read(self.series.store.join(name)).unwrap(),
-        }
-    }
-
-    fn replace(&self, name: &str, bytes: Option<Vec<u8>>) {
-        let path = self.series.store.join(name);
-        match (&self.series.memory, bytes) {
-            (Some(memory), Some(bytes)) => memory.put(name, &bytes),
-            (Some(memory), None) => memory.remove(name),
-            (None, Some(bytes)) => fs::write(path, bytes).unwrap(),
-            (None, None) => fs::remove_file(path).unwrap(),
-        }
     }
 
     fn made_from_source(&mut self, report: &Report) {
@@ -608,4 +594,21 @@ proptest! {
     ) {
         live(Series::over(Memory::default()), (codec, part_size), &tree, aged, &steps, &last);
     }
+}
+
+/// Each case has a prefix of its own in the bucket.
+#[cfg(feature = "object-store")]
+#[test]
+fn whatever_is_done_with_a_store_in_a_bucket_the_model_holds() {
+    bucket::BucketServer::with_url(|bucket| {
+        let number = std::cell::Cell::new(0);
+        proptest!(cases(2), |(
+            codec in codecs(), part_size in part_sizes(), aged in aged(), tree in trees(12), steps in steps(2),
+            last in edits(5),
+        )| {
+            let url = format!("{bucket}/case-{}", number.replace(number.get() + 1));
+            let series = Series::opening(move || ibt::store::object::open_url(&url).unwrap());
+            live(series, (codec, part_size), &tree, aged, &steps, &last);
+        });
+    });
 }

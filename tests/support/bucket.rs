@@ -1,4 +1,5 @@
 //! A server with the protocol of S3 (`s3_server.py`), and test processes that use it.
+#![allow(dead_code)] // each test binary uses a part of it
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -35,6 +36,15 @@ impl BucketServer {
                 assert!(said.contains("1 passed"), "no test was run: {said}");
                 println!("{said}");
             }
+        }
+    }
+
+    /// Runs `test` with the URL of a bucket: one of a server of its own, or that of the variable IBT_TEST_BUCKET, with
+    /// the credentials of the environment.
+    pub fn with_url(test: impl FnOnce(&str)) {
+        match std::env::var("IBT_TEST_BUCKET") {
+            Ok(url) => test(&url),
+            Err(_) => BucketServer::with(|_| test("s3://bucket")),
         }
     }
 

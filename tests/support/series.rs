@@ -306,6 +306,46 @@ impl Series {
         }
     }
 
+    /// True if the store is not a directory that the test reads and writes by itself.
+    pub fn is_remote(&self) -> bool {
+        self.opens.is_some() || self.memory.is_some()
+    }
+
+    /// The content of a stored file.
+    #[track_caller]
+    pub fn object(&self, name: &str) -> Vec<u8> {
+        match (&self.opens, &self.memory) {
+            (Some(_), _) => {
+                let mut bytes = vec![0; self.stored()[name] as usize];
+                let read = self.open().read_at(name, 0, &mut bytes).unwrap();
+                assert_eq!(read, bytes.len(), "{name} has another size");
+                bytes
+            }
+            (None, Some(memory)) => memory.objects()[name].clone(),
+            (None, None) => fs::read(self.store.join(name)).unwrap(),
+        }
+    }
+
+    /// Replaces the content of a stored file, or removes the file, without the engine.
+    #[track_caller]
+    pub fn replace(&self, name: &str, bytes: Option<&[u8]>) {
+        match (&self.opens, &self.memory, bytes) {
+            (Some(_), _, bytes) => {
+                let mut store = self.open();
+                store.delete(name).unwrap();
+                let Some(bytes) = bytes else { return };
+                let mut draft = store.create(name).unwrap();
+                draft.write(bytes).unwrap();
+                draft.seal().unwrap();
+                draft.publish().unwrap();
+            }
+            (None, Some(memory), Some(bytes)) => memory.put(name, bytes),
+            (None, Some(memory), None) => memory.remove(name),
+            (None, None, Some(bytes)) => fs::write(self.store.join(name), bytes).unwrap(),
+            (None, None, None) => fs::remove_file(self.store.join(name)).unwrap(),
+        }
+    }
+
     /// The paths of all archives in a store that is a directory.
     pub fn archives(&self) -> Vec<PathBuf> {
         let names = self.stored().into_keys().filter(|name| name.contains(".tar"));
@@ -347,24 +387,21 @@ impl Series {
     #[track_caller]
     pub fn newest(&self, kind: &str) -> PathBuf {
         let name = self.newest_name(kind);
-        let Some(memory) = &self.memory else { return self.store.join(name) };
+        if !self.is_remote() {
+            return self.store.join(name);
+        }
         let copies = self.beside("copies");
         fs::create_dir_all(&copies).unwrap();
         // A state may have older states as layers.
-        let objects =
-            memory.objects().into_iter().filter(|(other, _)| *other == name || other.contains(".state."));
-        objects.for_each(|(name, bytes)| fs::write(copies.join(name), bytes).unwrap());
+        let names = self.stored().into_keys().filter(|other| *other == name || other.contains(".state."));
+        names.for_each(|name| fs::write(copies.join(&name), self.object(&name)).unwrap());
         copies.join(name)
     }
 
     /// Removes one file of the newest snapshot from the store.
     #[track_caller]
     pub fn lose(&self, kind: &str) {
-        let name = self.newest_name(kind);
-        match &self.memory {
-            Some(memory) => memory.remove(&name),
-            None => fs::remove_file(self.store.join(name)).unwrap(),
-        }
+        self.replace(&self.newest_name(kind), None);
     }
 
     /// A copy of the store and the cache. The source and the kept snapshots are shared with `self`.
