@@ -19,7 +19,12 @@ use super::error::ibt_error;
 ///   clears `*err` first, and sets it if the body fails or panics.
 macro_rules! guard {
     (signal_safe $neutral:expr, $body:block) => {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| $body)).unwrap_or($neutral)
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            #[cfg(test)]
+            $crate::ffi::guard::panic_if_forced();
+            $body
+        }))
+        .unwrap_or($neutral)
     };
     (err, $err:expr, $body:block) => {
         $crate::ffi::guard::with_error($err, || $body)
@@ -33,6 +38,11 @@ macro_rules! guard {
 pub(super) fn attempt<T>(body: impl FnOnce() -> T) -> Result<T> {
     keep_panics_quiet();
     let _inside = InsideLibibt::enter();
+    let body = || {
+        #[cfg(test)]
+        panic_if_forced();
+        body()
+    };
     catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = take_text().unwrap_or_else(|| payload_text(payload.as_ref()));
         Error::new(Kind::Panic, "go on", format!("libibt panicked: {text}"))
@@ -78,6 +88,30 @@ impl Drop for InsideLibibt {
     fn drop(&mut self) {
         DEPTH.with(|depth| depth.set(depth.get() - 1));
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// The number of panics that the next guarded calls of this thread are forced to, and the number of those forced.
+    static FORCED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Panics if a test has asked for that. The first guarded call panics at the beginning of its body.
+#[cfg(test)]
+pub(super) fn panic_if_forced() {
+    let (asked, done) = FORCED.get();
+    if asked > 0 {
+        FORCED.set((asked - 1, done + 1));
+        panic!("forced by a test");
+    }
+}
+
+/// Runs `act`, whose first guarded call panics. Returns the number of guarded calls that panicked: 0 or 1.
+#[cfg(test)]
+pub(super) fn forced<T>(act: impl FnOnce() -> T) -> (T, usize) {
+    FORCED.set((1, 0));
+    let result = act();
+    (result, FORCED.replace((0, 0)).1)
 }
 
 /// The message of the first panic that is not reported yet. A panic in a worker comes before the panic that

@@ -12,7 +12,7 @@ use super::super::*;
 
 /// The text of a panic is stored once for the whole process, so panicking tests
 /// take turns.
-fn alone() -> MutexGuard<'static, ()> {
+pub(super) fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -51,7 +51,7 @@ fn some(value: &str) -> Option<String> {
     Some(value.to_string())
 }
 
-fn entry(path: &str, node: Node) -> Entry {
+pub(super) fn entry(path: &str, node: Node) -> Entry {
     let meta = Metadata {
         mode: Some(0o4755),
         uid: Some(7),
@@ -152,7 +152,7 @@ fn extended_attributes_are_bytes_with_a_length() {
     }
 }
 
-fn full_report() -> Report {
+pub(super) fn full_report() -> Report {
     let stamp = Stamp::parse("20261122T220530.123456Z").unwrap();
     let mut report = Report::default();
     report.key = some("k");
@@ -232,6 +232,17 @@ fn snapshots_and_problems_of_a_report_are_seen_as_they_are() {
     assert_eq!(ibt_report_problem_os_code(report, 0), 13);
 }
 
+pub(super) fn some_progress() -> Progress {
+    Progress {
+        phase: Phase::Read,
+        path: b"a".to_vec(),
+        done_bytes: 1,
+        total_bytes: 2,
+        done_entries: 3,
+        total_entries: 4,
+    }
+}
+
 static ANSWER: AtomicI32 = AtomicI32::new(0);
 static DESTROYED: AtomicUsize = AtomicUsize::new(0);
 
@@ -276,14 +287,7 @@ fn only_positive_answers_of_a_callback_let_the_operation_go_on() {
         filter: Callback::new(Some(filter as _), ptr::null_mut(), Some(destroy)).0,
         log: None,
     };
-    let now = Progress {
-        phase: Phase::Read,
-        path: b"a".to_vec(),
-        done_bytes: 1,
-        total_bytes: 2,
-        done_entries: 3,
-        total_entries: 4,
-    };
+    let now = some_progress();
     let gone = entry("gone", Node::Dir);
     for (answer, told, changed, chosen) in [
         (IBT_CALLBACK_OK, Flow::Continue, Flow::Continue, FilterAnswer::Include),
