@@ -101,7 +101,7 @@ step() {
 }
 
 scripts() {
-    for script in tests/*.sh tests/support/*.sh examples-c/*.sh benches/*.sh debian/*.sh .ci/run \
+    for script in tests/*.sh tests/support/*.sh fuzz/*.sh examples-c/*.sh benches/*.sh debian/*.sh .ci/run \
         debian/tests/command-line debian/tests/go debian/tests/program debian/tests/python debian/tests/ruby; do
         [ -f "$script" ] || continue
         case $(head -n 1 "$script") in *bash*) shell="bash" ;; *) shell="sh" ;; esac

@@ -18,6 +18,7 @@ pub mod nobody;
 pub mod odd;
 pub mod partials;
 pub mod reported_changes;
+pub mod sealed;
 pub mod series;
 pub mod stored;
 pub mod tools;
