@@ -36,11 +36,12 @@ PEAK_MEMORY = 120e6
 # Requests of an operation with a storage of functions and a warm cache. "write" is the creation of an object, however
 # many requests a service makes of a large one. An increment writes up to three archives, and the state.
 REQUESTS = {
-    "a full": {"list": 3, "write": 3},
-    "an increment": {"list": 4, "read": 1, "write": 4},
-    "nothing changed": {"list": 4, "read": 3, "write": 1},
-    "a list of three snapshots": {"list": 2, "read": 4},
+    "a full": {"list": 2, "write": 3},
+    "an increment": {"list": 2, "read": 1, "write": 4},
+    "nothing changed": {"list": 2, "read": 3, "write": 1},
+    "a list of three snapshots": {"list": 1, "read": 4},
 }
+LIST_AGAIN_SECONDS = 5  # a longer backup lists once more: RECENT in src/store/catalog.rs
 WINDOW_BYTES = 4 << 20  # of a state are read at a time
 OTHER_READS = 4  # of the restore of one file of a full, besides those of its state
 
@@ -135,14 +136,18 @@ def model(options):
         for name, each, unit in rows:
             print(f"| {name} | {si(each, unit)} | {si(each * hosts, unit)} |")
         print(f"| state files of one snapshot, at most | {most} | |")
+        lists_again = set()
         for name, kind in (("full", "full"), ("increment", "increment"), ("restore", "restore")):
             data = size * (options.changed if kind == "increment" else 1)
             seconds = max(files * SECONDS_A_FILE[kind], data / BYTES_A_SECOND.get(kind, BYTES_A_SECOND["full"]))
+            if seconds > LIST_AGAIN_SECONDS:
+                lists_again.add(f"{'a' if name != 'increment' else 'an'} {name}")
             print(f"| time of {'a' if name != 'increment' else 'an'} {name} on two cores | {duration(seconds)} | |")
         print(f"| time until one file is found | {duration(files * SECONDS_A_FILE['one file'])} | |")
         print(f"| the same, if each read takes 30 ms | {duration(reads_of_one_file(files) * 0.03)} | |")
         reads = reads_of_one_file(files)
         for name, requests in {**REQUESTS, "the restore of one file": {"list": 1, "read": reads}}.items():
+            requests = {**requests, "list": requests["list"] + (name in lists_again)}
             puts = requests["list"] + requests.get("write", 0)  # services price a list like a write
             cost = (puts * options.put + requests.get("read", 0) * options.get) / 1000 * hosts
             number = sum(requests.values())

@@ -1,5 +1,5 @@
 //! An operation that needs no entries reads only a little of each state: a short state with one read, a long one with
-//! two.
+//! two. Each operation lists the store as seldom as it can.
 
 mod support;
 
@@ -7,30 +7,54 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use ibt::error::Kind;
 use ibt::inspect;
 use ibt::job::{Action, Cancel, Job, Keep, Options, Report, Silent};
 use ibt::retain;
-use ibt::store::CallbackStore;
 use ibt::store::callbacks::{Answer, Backend, Listing, Refusal};
+use ibt::store::{CallbackStore, Store};
 use support::*;
 
 /// The most bytes that the header and the end of a state take.
 const ENDS_MAX: usize = 70 << 10;
 
-/// A caller's storage over a directory. It counts the reads of each object.
+/// A caller's storage over a directory. It counts the calls, and the reads of each object.
 struct Counted {
     dir: PathBuf,
     /// The object and the bytes of each read.
     reads: Mutex<Vec<(String, usize)>>,
+    /// The names of all calls except those that write or end a stream.
+    calls: Mutex<Vec<&'static str>>,
     reads_cheaply: bool,
+    has_locks: bool,
+    /// The time that each list takes.
+    lists_in: Duration,
+}
+
+impl Counted {
+    fn of(series: &Series) -> Counted {
+        Counted {
+            dir: series.store.clone(),
+            reads: Mutex::default(),
+            calls: Mutex::default(),
+            reads_cheaply: false,
+            has_locks: true,
+            lists_in: Duration::ZERO,
+        }
+    }
+
+    fn call(&self, name: &'static str) {
+        self.calls.lock().unwrap().push(name);
+    }
 }
 
 impl Backend for Counted {
     type Stream = (PathBuf, Vec<u8>);
 
     fn create(&self, name: &str) -> Answer<Self::Stream> {
+        self.call("create");
         Ok((self.dir.join(name), Vec::new()))
     }
 
@@ -46,24 +70,28 @@ impl Backend for Counted {
     fn abort(&self, _: Self::Stream) {}
 
     fn read_at(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize> {
+        self.call("read");
         let got = File::open(self.dir.join(name)).unwrap().read_at(buf, offset).unwrap();
         self.reads.lock().unwrap().push((name.to_string(), got));
         Ok(got)
     }
 
     fn list(&self, prefix: &str, out: &mut Listing) -> Answer<()> {
+        self.call("list");
+        std::thread::sleep(self.lists_in);
         let names = support::series::stored(&self.dir).into_iter();
         names.filter(|(name, _)| name.starts_with(prefix)).for_each(|(name, size)| out.add(&name, size));
         Ok(())
     }
 
     fn delete(&self, name: &str) -> Answer<()> {
+        self.call("delete");
         fs::remove_file(self.dir.join(name)).unwrap();
         Ok(())
     }
 
     fn has_locks(&self) -> bool {
-        true
+        self.has_locks
     }
 
     fn reads_cheaply(&self) -> bool {
@@ -79,8 +107,7 @@ impl Backend for Counted {
 
 /// Prunes with the options `prune`, or lists all snapshots if there are none. Returns the report and the reads.
 fn done(series: &Series, prune: Option<&Options>) -> (Report, Vec<(String, usize)>) {
-    let backend =
-        Arc::new(Counted { dir: series.store.clone(), reads: Mutex::default(), reads_cheaply: false });
+    let backend = Arc::new(Counted::of(series));
     let mut store = CallbackStore::new(backend.clone());
     let (cancel, mut silent) = (Cancel::default(), Silent);
     let mut job = Job::new(prune.unwrap_or(&series.options), &cancel, &mut silent);
@@ -157,8 +184,7 @@ fn a_list_tells_damage_of_what_it_reads_and_a_verify_all_damage() {
 
 /// The bytes that an increment reads of SigVaults in the store.
 fn signature_bytes(series: &Series, reads_cheaply: bool) -> usize {
-    let backend = Counted { dir: series.store.clone(), reads: Mutex::default(), reads_cheaply };
-    let backend = Arc::new(backend);
+    let backend = Arc::new(Counted { reads_cheaply, ..Counted::of(series) });
     let (cancel, mut silent) = (Cancel::default(), Silent);
     let mut job = Job::new(&series.options, &cancel, &mut silent);
     ibt::backup::incremental(&mut CallbackStore::new(backend.clone()), &series.source, &mut job).unwrap();
@@ -191,4 +217,59 @@ fn an_increment_reads_of_a_sigvault_only_what_it_needs() {
     assert!((192..size).contains(&read) && !copy().exists(), "{read} of {size} bytes");
     series.write("file 7", [noise(7, 17_000), noise(1002, 30)].concat());
     assert!(signature_bytes(&series, false) >= size && copy().exists(), "a copy is made");
+}
+
+/// The calls of an operation on the store of a series.
+fn calls(
+    backend: Counted,
+    options: &Options,
+    operation: impl FnOnce(&mut dyn Store, &mut Job) -> Result<(), ibt::error::Error>,
+) -> Vec<&'static str> {
+    let backend = Arc::new(backend);
+    let (cancel, mut silent) = (Cancel::default(), Silent);
+    let mut job = Job::new(options, &cancel, &mut silent);
+    operation(&mut CallbackStore::new(backend.clone()), &mut job).unwrap();
+    assert!(!job.report.is_partial());
+    drop(job);
+    std::mem::take(&mut *backend.calls.lock().unwrap())
+}
+
+/// Where nothing is locked, the list after the state is written finds what another process did meanwhile. One read
+/// compares the end of the newest state with the copy in the cache.
+#[test]
+fn an_increment_without_changes_makes_four_calls() {
+    let mut series = Series::new();
+    series.write("file", "old");
+    series.snapshot();
+    let incremental =
+        |store: &mut dyn Store, job: &mut Job| ibt::backup::incremental(store, &series.source, job);
+    let unlocked = || Counted { has_locks: false, ..Counted::of(&series) };
+    assert_eq!(calls(unlocked(), &series.options, incremental), ["list", "read", "create", "list"]);
+    // A key is looked up before a lock leaves a trace.
+    let locked = calls(Counted::of(&series), &series.options, incremental);
+    assert_eq!(locked.iter().filter(|call| **call == "list").count(), 3, "{locked:?}");
+    assert_eq!(locked[..2], ["list", "list"]);
+}
+
+/// The state is not written before the store was looked at again.
+#[test]
+fn a_backup_that_takes_long_lists_the_store_before_it_writes_its_state() {
+    let mut series = Series::new();
+    series.write("file", "old");
+    series.snapshot();
+    let slow = Counted { has_locks: false, lists_in: Duration::from_millis(5100), ..Counted::of(&series) };
+    let made =
+        calls(slow, &series.options, |store, job| ibt::backup::incremental(store, &series.source, job));
+    assert_eq!(made, ["list", "read", "list", "create", "list"]);
+}
+
+/// A list of `ibt_list_snapshots()` also looks for backups of the Python ancestor.
+#[test]
+fn a_list_of_snapshots_lists_the_store_once() {
+    let series = three_snapshots(10, ibt::job::Codec::Zstd(1));
+    for key in [Some("tree"), None] {
+        let made =
+            calls(Counted::of(&series), &series.options, |store, job| ibt::ancestor::list(store, key, job));
+        assert_eq!(made, ["list", "read", "read", "read"], "{key:?}");
+    }
 }

@@ -15,7 +15,9 @@ use crate::store::{Catalog, Dates, Store, backup_file};
 ///
 /// A state that is damaged, and files that make no chain, are problems. Errors: those of [`inspect::list`].
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
-    let listed = inspect::list(store, key, job);
+    let mut has_ancestor = false;
+    let mut note = |catalog: &Catalog| has_ancestor |= catalog.has_ancestor();
+    let listed = inspect::list_and_pass(store, key, &mut note, job);
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
     let found = match (&listed, key) {
         (Ok(()), _) if selects => return listed,
@@ -27,6 +29,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
         }
         (Err(error), None) if error.kind == Kind::NotFound => return listed,
         (Err(error), _) if error.kind != Kind::NotFound => return listed,
+        _ if !has_ancestor => false,
         (_, Some(key)) => {
             let chain = AncestorChain::read(store, key);
             list_chain(store, key, chain, job)?

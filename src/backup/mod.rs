@@ -97,13 +97,13 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
     job.report.date = Time::now();
     job.report.key = Some(origin.key.clone());
     if kind == SnapshotKind::Incremental {
-        // The checks come before the lock, which would leave a trace in a store whose name was mistyped.
         store.check_exists().map_err(|error| Error {
             detail: format!("{}; the first backup of a store is a full one", error.detail),
             ..error
         })?;
-        let catalog = Catalog::read(store, &origin.key)?;
-        if catalog.states().next().is_none() {
+        if let Some(catalog) = Catalog::before_lock(store, &origin.key)?
+            && catalog.states().next().is_none()
+        {
             catalog.check_newest(None)?;
             return Err(nothing_to_build_on(Newest::None, &catalog, &origin));
         }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! archives: begun as needed --> finished --> published, durable
-//!     --> store checked --> state published, durable --> store checked again --> cache
+//!     --> store checked, if its list is old --> state published, durable --> store checked again --> cache
 //! ```
 //!
 //! A long full backup also publishes partial states while it runs ([`Checkpoints`]).
@@ -73,9 +73,13 @@ impl Commit<'_> {
         let own: Vec<_> = finished.iter().flat_map(|archive| archive.reference.files()).collect();
         let lost = lost_parts(parents, catalog);
         let mut copies = published.publish(finished, job)?;
-        let now = Catalog::read(published.store, &header.key)?;
-        check_alone(catalog, &now, header.snapshot)?;
-        Needs { archives: &references, lost: &lost, layers: &[], partial }.find(&now)?;
+        // The look after the state has its name finds everything that this one finds. This one keeps a state that must
+        // be removed again from getting its name. Right after the first list there is little that it can find.
+        if !catalog.is_recent() {
+            let now = Catalog::read(published.store, &header.key)?;
+            check_alone(catalog, &now, header.snapshot)?;
+            Needs { archives: &references, lost: &lost, layers: &[], partial }.find(&now)?;
+        }
         job.pulse()?;
         let state_name = archives.name(BackupFileKind::State);
         let finished_at = copy_of.map_or(Time::now(), |original| original.finished_at.max(Time::now()));

@@ -27,6 +27,17 @@ use crate::store::report::{
 /// Errors: `NotFound` (a key without snapshots, a selector that selects none), `Io` (a state that cannot be read now;
 /// returned after all others are listed).
 pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<()> {
+    list_and_pass(store, key, &mut |_| {}, job)
+}
+
+/// Like [`list`], and passes the catalog of `key`, or those of all keys, to `seen`. Passes nothing if the options
+/// select a snapshot.
+pub fn list_and_pass(
+    store: &mut dyn Store,
+    key: Option<&str>,
+    seen: &mut dyn FnMut(&Catalog),
+    job: &mut Job,
+) -> Result<()> {
     job.report.date = Time::now();
     let key = key.map(|key| check_key(key.as_bytes())).transpose()?;
     let selects = job.options.select != Select::Newest || job.options.expected_digest.is_some();
@@ -40,6 +51,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
         None => {
             report_not_regular(store, None, job)?;
             for catalog in Catalog::all(store)?.into_values() {
+                seen(&catalog);
                 if catalog.check_any().is_err() {
                     StatelessArchives::of(&catalog).report(store, job)?;
                     continue;
@@ -57,6 +69,7 @@ pub fn list(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -> Result<(
             } else {
                 report_not_regular(store, Some(key), job)?;
                 let catalog = Catalog::read(store, key)?;
+                seen(&catalog);
                 if let Err(error) = catalog.check_any() {
                     StatelessArchives::of(&catalog).report(store, job)?;
                     return Err(error);

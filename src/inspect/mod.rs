@@ -10,5 +10,5 @@ mod verify;
 pub use browse::Snapshot;
 pub use compare::{compare, diff};
 pub use keys::keys;
-pub use list::list;
+pub use list::{list, list_and_pass};
 pub use verify::verify;

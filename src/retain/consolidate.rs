@@ -39,11 +39,13 @@ const OP: &str = "consolidate";
 /// error names its archive), `Format` (made by a newer version), `Busy`, and the errors of the store.
 pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let key = begin(store, key, Need::Write, OP, job)?;
-    // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
-    Catalog::read(store, &key)?.select(store, Select::Newest)?;
+    if let Some(catalog) = Catalog::before_lock(store, &key)? {
+        catalog.select(store, Select::Newest)?;
+    }
     let lock = lock(store, &key, LockMode::Write, job)?;
     sweep_drafts(store, &key, &lock, job)?;
     let mut catalog = Catalog::read(store, &key)?;
+    catalog.select(store, Select::Newest)?;
     let pool = Pool::start(job.options.threads)?;
     let (mut newest, lost) = newest(store, &catalog, &pool, job)?.needed(OP, &key)?;
     if !lost.is_empty() {

@@ -62,9 +62,9 @@ pub fn prune(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()> {
     let choice = PruneChoice::of(job.options)?;
     let dry_run = job.options.dry_run;
     let key = begin(store, key, if dry_run { Need::Read } else { Need::Delete }, OP, job)?;
-    // Checked before the lock, which would create a lock file even in a store whose name was mistyped.
-    let catalog = Catalog::read(store, &key)?;
-    choice.find(store, &catalog, job.options)?;
+    if let Some(catalog) = Catalog::before_lock(store, &key)? {
+        choice.find(store, &catalog, job.options)?;
+    }
     let mode = if dry_run { LockMode::Forecast } else { LockMode::Delete };
     let lock = lock(store, &key, mode, job)?;
     // A dry run does not exclude backups. It reports what a prune would do if it ran now.

@@ -1,6 +1,7 @@
 //! The files of one key in a store: its states in the order of their stamps, and the size of every backup file.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use super::{Dates, Object, Store, StoredFile, dates};
 use crate::error::{Error, Kind, Result};
@@ -11,6 +12,8 @@ use crate::stamp::{Stamp, Time};
 
 /// Number of stamps in the message about a snapshot that does not exist.
 const NEAREST: usize = 3;
+/// A catalog of at most this age is as good as a new one, where the store is looked at again after the next step.
+const RECENT: Duration = Duration::from_secs(5);
 
 /// The file of a state. It is a snapshot only if it verifies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +80,14 @@ pub struct Catalog {
     has_ancestor: bool,
     /// True if [`Catalog::with_labels`] may have left out snapshots.
     is_filtered: bool,
+    /// When the list was asked for.
+    listed_at: Option<Instant>,
 }
 
 impl Catalog {
     pub fn read(store: &mut dyn Store, key: &str) -> Result<Self> {
-        let mut catalog = Catalog { key: key.to_string(), ..Catalog::default() };
+        let listed_at = Some(Instant::now());
+        let mut catalog = Catalog { key: key.to_string(), listed_at, ..Catalog::default() };
         for object in store.list(&format!("{key}."))? {
             if let Some(name) = Name::parse(&object.name).filter(|name| name.key == key) {
                 catalog.add(name, object);
@@ -95,17 +101,36 @@ impl Catalog {
         Ok(catalog)
     }
 
-    /// Lists the store once and returns a catalog of every key that has a backup file, also of keys without a snapshot.
+    /// The catalog of a key that an operation is about to lock for writing or deleting. If the key lacks what the
+    /// operation needs, the operation ends before the lock leaves a trace in a store whose name was mistyped. `None` if
+    /// the store has no locks, which then leave none: the caller reads the catalog after this call in any case.
+    pub fn before_lock(store: &mut dyn Store, key: &str) -> Result<Option<Self>> {
+        if store.has_locks() { Catalog::read(store, key).map(Some) } else { Ok(None) }
+    }
+
+    /// True if the store was listed a moment ago.
+    pub fn is_recent(&self) -> bool {
+        self.listed_at.is_some_and(|listed| listed.elapsed() <= RECENT)
+    }
+
+    /// Lists the store once and returns a catalog of every key that has a backup file, also of keys without a snapshot,
+    /// and of keys that have only files of the Python ancestor.
     /// No key is locked during the listing, so an operation that locks a key later may find some of its states gone.
     pub fn all(store: &mut dyn Store) -> Result<BTreeMap<String, Catalog>> {
         let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
         for object in store.list("")? {
-            let Some(name) = parse_any(&object.name) else { continue };
-            let new = || Catalog { key: name.key.clone(), ..Catalog::default() };
-            let catalog = catalogs.entry(name.key.clone()).or_insert_with(new);
-            match name.to_string() == object.name {
-                true => catalog.add(name, object),
-                false => drop(catalog.wrapped.insert(object.name, name)),
+            let name = parse_any(&object.name);
+            let ancestor = name.is_none().then(|| AncestorName::parse(&object.name)).flatten();
+            let Some(key) = name.as_ref().map(|name| &name.key).or(ancestor.as_ref().map(|name| &name.key))
+            else {
+                continue;
+            };
+            let new = || Catalog { key: key.clone(), ..Catalog::default() };
+            let catalog = catalogs.entry(key.clone()).or_insert_with(new);
+            match name {
+                None => catalog.has_ancestor = true,
+                Some(name) if name.to_string() == object.name => catalog.add(name, object),
+                Some(name) => drop(catalog.wrapped.insert(object.name, name)),
             }
         }
         catalogs.values_mut().for_each(|catalog| catalog.complete(store));
