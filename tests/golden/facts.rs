@@ -17,9 +17,10 @@ pub fn mount(image: &Path, at: &Path) -> Option<Mount> {
     mounted
 }
 
-/// The numbers of the fields that not every process can restore.
 const MODE: usize = 2;
-const PRIVILEGED: [usize; 4] = [3, 4, 11, 12];
+/// The numbers of the fields that not every process can restore: the owner, the group, attributes and flags. And of the
+/// holes, which depend on the file system.
+const PRIVILEGED: [usize; 5] = [3, 4, 10, 11, 12];
 
 /// The facts of all entries of `tree`.
 pub fn of(tree: &Path) -> String {
@@ -74,9 +75,8 @@ pub fn without_privileges(text: &str) -> String {
             continue;
         }
         PRIVILEGED.iter().for_each(|field| fields[*field] = "");
-        if !fields[MODE].starts_with('0') {
-            fields[MODE] = "";
-        }
+        // Without the bits that only the owner may set: setuid, setgid and sticky.
+        fields[MODE] = &fields[MODE][1..];
         lines.push_str(&fields.join("\t"));
         lines.push('\n');
     }
