@@ -1,17 +1,19 @@
-//! Few descriptors are enough. Without descriptors or memory, the call fails. The error never blames a file.
+//! Few descriptors and little memory are enough. Without descriptors, memory, room or inodes, the call fails and leaves
+//! no trace. The error never blames a file.
 
 mod support;
 
 use std::fs::File;
 
-use ibt::error::Error;
+use ibt::error::{Error, Kind};
 use ibt::job::{
     Cancel, Counter, Flow, Job, Keep, Observer, Options, Overwrite, Phase, Progress, Select, Silent,
 };
 use ibt::store::Store;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::series::Outcome;
-use support::tools::{child_role, this_test_again};
+use support::series::stored;
+use support::tools::{Mount, child_role, this_test_again};
 use support::*;
 
 fn open_descriptors() -> u64 {
@@ -280,4 +282,132 @@ fn few_descriptors_are_enough_for_a_deep_tree() {
         let found = series.silently(&series.options, at_dest).whole();
         assert_eq!(found.counters.get(Counter::Unchanged), 2005);
     });
+}
+
+/// Runs `work` with a limit of a resource, and then restores the old limit.
+fn limited<T>(resource: Resource, to: u64, work: impl FnOnce() -> T) -> T {
+    let before = getrlimit(resource);
+    setrlimit(resource, Rlimit { current: Some(to), ..before }).unwrap();
+    let done = work();
+    setrlimit(resource, before).unwrap();
+    done
+}
+
+/// The system refuses to make a file longer than the limit. It also sends a signal, which a program with such a limit
+/// ignores.
+#[test]
+fn a_limit_of_the_length_of_files_is_an_error_and_leaves_no_trace() {
+    if !in_own_process("a_limit_of_the_length_of_files_is_an_error_and_leaves_no_trace") {
+        return;
+    }
+    // SAFETY: no handler runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    let series = Series::new();
+    series.write("large", noise(1, 6_000_000));
+    series.write("small", "s");
+    let error = limited(Resource::Fsize, 1 << 20, || series.full()).refused(Kind::Io);
+    assert_eq!(error.os_code, libc::EFBIG, "{error}");
+    assert!(series.stored().is_empty(), "{:?}", series.stored());
+    series.full().whole();
+    let dest = series.beside("restored");
+    let restored = limited(Resource::Fsize, 1 << 20, || series.restore(Select::Newest, &dest));
+    match restored.result {
+        Ok(()) => assert!(restored.report.is_partial(), "a restore that wrote not all of a file is whole"),
+        Err(error) => assert_eq!(error.os_code, libc::EFBIG, "{error}"),
+    }
+    assert!(
+        std::fs::metadata(dest.join("large")).is_ok_and(|large| large.len() == 6_000_000)
+            || !dest.join("large").exists()
+    );
+    if dest.exists() {
+        support::series::remove(&dest);
+    }
+    series.assert_newest_is_the_source();
+}
+
+/// 256 MiB of address space, about a third of which the test program itself takes.
+#[test]
+fn little_address_space_is_enough() {
+    if !in_own_process("little_address_space_is_enough") {
+        return;
+    }
+    let mut series = wide_tree();
+    series.options.threads = 2;
+    series.write("large", noise(999, 60_000_000));
+    let longer = series.beside("longer");
+    std::fs::write(&longer, [noise(999, 60_000_000), noise(1, 100)].concat()).unwrap();
+    limited(Resource::As, 256 << 20, || {
+        series.full().whole();
+        change(&series, 0);
+        std::fs::rename(&longer, series.source.join("large")).unwrap();
+        series.incremental().whole();
+        series.verify(&series.options).whole();
+        compare(&series).whole();
+        series.consolidate().whole();
+        series.rebuild_cache().whole();
+        let dest = series.beside("restored");
+        series.restore(Select::Newest, &dest).whole();
+        assert_restored(&series, &dest);
+    });
+}
+
+/// Mounts a tmpfs with these options at a new directory beside the source.
+fn small_disk(series: &Series, options: &str) -> Option<(std::path::PathBuf, Mount)> {
+    let place = series.beside("small");
+    std::fs::create_dir(&place).unwrap();
+    let mounted = Mount::tmpfs(&place, options);
+    if mounted.is_none() {
+        skip("mounting is not allowed here");
+    }
+    Some((place, mounted?))
+}
+
+#[test]
+fn a_restore_without_inodes_is_an_error_and_leaves_no_trace() {
+    let series = Series::new();
+    (0..20).for_each(|n| drop(series.write(&format!("dir/{n}"), "one")));
+    series.full().whole();
+    let Some((place, mounted)) = small_disk(&series, "size=8m,nr_inodes=10") else { return };
+    let error = series.restore(Select::Newest, &place.join("dest")).refused(Kind::Io);
+    assert_eq!(error.os_code, libc::ENOSPC, "{error}");
+    assert!(stored(&place).is_empty(), "{:?}", stored(&place));
+    mounted.remount("nr_inodes=1000");
+    series.restore(Select::Newest, &place.join("dest")).whole();
+    assert_same_tree(&series.source, &place.join("dest"));
+}
+
+/// The cache is only faster than the store. If it is full, backups work nevertheless.
+#[test]
+fn a_full_cache_costs_nothing_but_the_cache() {
+    let mut series = Series::new();
+    series.options.delta = ibt::job::DeltaMode::Signatures;
+    (0..40).for_each(|n| drop(series.write(&format!("{n}"), noise(n, 40_000))));
+    let Some((place, _mounted)) = small_disk(&series, "size=12k") else { return };
+    series.options.cache_dir = Some(place);
+    series.full().ok();
+    series.assert_newest_is_the_source();
+    for n in 0..40 {
+        series.write(&format!("{n}"), [noise(n, 40_000), noise(n, 10)].concat());
+    }
+    let before = series.stored();
+    series.incremental().ok();
+    assert!(series.added(&before).contains_key("updated"), "no deltas without a cache");
+    series.assert_newest_is_the_source();
+}
+
+#[test]
+fn a_read_only_source_is_enough() {
+    let series = wide_tree();
+    let Some(mounted) = Mount::bind(&series.source, &series.source) else {
+        return skip("mounting is not allowed here");
+    };
+    mounted.remount("ro,bind");
+    assert!(std::fs::write(series.source.join("new"), "").is_err());
+    series.full().whole();
+    series.incremental().whole();
+    compare(&series).whole();
+    let dest = series.beside("restored");
+    series.restore(Select::Newest, &dest).whole();
+    drop(mounted);
+    assert_restored(&series, &dest);
 }
