@@ -15,7 +15,7 @@ use ibt::error::Kind;
 use ibt::job::{Keep, Overwrite, Select};
 use support::facts::TreeFacts;
 use support::series::{Fork, remove, stored};
-use support::tools::{Mount, child_role, number_from_env};
+use support::tools::{Mount, child_role, number_from_env, set_mode};
 use support::tree::set_mtime;
 use support::*;
 use tracing::{Call, Task, Tracer};
@@ -344,6 +344,62 @@ fn a_restore_over_a_tree_names_files_that_are_durable() {
         assert!(syncs.count() < named, "{operation}: a sync for each file");
         remove(&dest);
     }
+}
+
+/// Nobody else reads or runs a file before it is complete. A file is made with mode 0600, and a directory with mode
+/// 0700. After a file got its mode, nothing is written to it.
+#[test]
+fn a_restored_file_is_private_until_it_is_complete() {
+    let Some(tracer) = Tracer::new() else { return };
+    let mut series = Series::new();
+    let sizes = [0, 1, 40_000, 3_000_000];
+    for (number, size) in sizes.into_iter().enumerate() {
+        let path = series.write(&format!("open/{size}"), noise(number as u64, size));
+        set_mode(&path, [0o777, 0o4755, 0o644, 0o606][number]);
+    }
+    set_mode(&series.source.join("open"), 0o777);
+    series.snapshot();
+    let dest = series.beside("dest");
+    for operation in ["restore", "restore over always"] {
+        let calls = tracer.trace(&Task::of(&series, operation));
+        let (mut files, mut open) = (0, 0);
+        for (at, call) in calls.iter().enumerate() {
+            let Some((path, mode)) = call.makes().filter(|(path, _)| is_beside(path, &dest)) else {
+                continue;
+            };
+            if call.name.starts_with("mkdir") {
+                assert_eq!(mode, 0o700, "{operation}: {call:?}");
+                continue;
+            }
+            assert_eq!(mode, 0o600, "{operation}: {call:?}");
+            files += 1;
+            let later = &calls[at..];
+            let set =
+                later.iter().position(|call| call.sets_mode_of(&path).is_some_and(|mode| mode != 0o600));
+            let Some(set) = set else { continue };
+            open += 1;
+            assert!(
+                !later[set..].iter().any(|call| call.fills(&path)),
+                "{operation}: {path:?} is written after its mode"
+            );
+        }
+        assert!(
+            files >= sizes.len() && open >= sizes.len(),
+            "{operation}: {files} files, {open} with a mode"
+        );
+        fs::read_dir(dest.join("open"))
+            .unwrap()
+            .for_each(|entry| fs::write(entry.unwrap().path(), "old").unwrap());
+    }
+}
+
+/// Whether a path lies in the directory of `dest`, and not in the cache or in the store.
+fn is_beside(path: &Path, dest: &Path) -> bool {
+    let beside = path.strip_prefix(dest.parent().unwrap()).ok().and_then(|below| below.components().next());
+    beside.is_some_and(|first| {
+        let first = first.as_os_str().to_string_lossy();
+        first == "dest" || first.starts_with(".ibt-tmp-restore-")
+    })
 }
 
 /// The system reports a write-back error only to descriptors that were open at that time. So the descriptor

@@ -129,6 +129,26 @@ impl Call {
         Some((below(dir, from), below(to_dir, to)))
     }
 
+    /// The path and the mode of a file or directory that a call makes.
+    pub fn makes(&self) -> Option<(PathBuf, u32)> {
+        let is_dir = self.name.starts_with("mkdir");
+        if !is_dir && !self.arguments.contains("O_CREAT") {
+            return None;
+        }
+        let [dir, name, rest, ..] = self.arguments.split('"').collect::<Vec<_>>()[..] else { return None };
+        // "..., O_CREAT|O_EXCL, 0600) = 5" or "..., {flags=O_CREAT, mode=0600, resolve=...}, 24) = 5".
+        let words = rest.split([',', ')', '}', ' ']).map(|word| word.trim_start_matches("mode="));
+        let mode =
+            words.filter(|word| word.starts_with('0')).find_map(|word| u32::from_str_radix(word, 8).ok())?;
+        Some((below(dir, name), mode))
+    }
+
+    /// The mode that a call gives to the file `path`, by its descriptor.
+    pub fn sets_mode_of(&self, path: &Path) -> Option<u32> {
+        let mode = self.arguments.split(", ").nth(1)?.split(')').next()?;
+        (self.name == "fchmod" && self.is_of(path)).then(|| u32::from_str_radix(mode, 8).ok())?
+    }
+
     /// The path that a call unlinks.
     pub fn unlinks(&self) -> Option<PathBuf> {
         let parts: Vec<_> = self.arguments.split('"').collect();
