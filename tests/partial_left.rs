@@ -9,6 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ibt::error::{Error, Kind};
 use ibt::format::names::Name;
@@ -434,13 +435,15 @@ fn a_full_gives_up_if_its_partial_state_is_removed_meanwhile() {
     };
     let (outcome, lists) = full(&begun(), Box::new(|_| {}));
     outcome.whole();
-    // The last two listings: before and after the state gets its name.
-    for at in [lists - 1, lists] {
+    // The last listing: after the state got its name, or before, if the first listing takes so long that there are two.
+    for late in [true, false] {
         let series = begun();
         let (partial, memory) = (the_partial(&series), series.memory.clone().unwrap());
         let remove = move |number| {
-            if number == at {
+            if number == lists {
                 memory.remove(&partial)
+            } else if number == 1 && late {
+                std::thread::sleep(Duration::from_millis(5100));
             }
         };
         let error = full(&series, Box::new(remove)).0.refused(Kind::Busy);

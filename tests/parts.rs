@@ -8,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ibt::error::Kind;
 use ibt::job::{Codec, Counter, Keep, Options, ProblemKind, Report, Select, VerifyScope};
@@ -481,13 +482,18 @@ fn without_locks_a_backup_fails_if_another_snapshot_or_its_mark_appears() {
     let mut series = in_parts(series);
     let memory = series.memory.clone().unwrap();
     let lists = Arc::new(AtomicU32::new(0));
-    // Runs an increment that finds a new object `name` in the list with the number `at`.
-    let run = |series: &Series, at: u32, name: &str| {
+    // Runs an increment that finds a new object `name` in the list with the number `at`. If it is `late`, its first
+    // list takes so long that it lists the key once more, before the state gets its name.
+    let run = |series: &Series, at: u32, late: bool, name: &str| {
         let (lists, there, name) = (lists.clone(), memory.clone(), name.to_string());
         lists.store(0, Ordering::Relaxed);
         memory.disturb(move |function, _| {
-            if function == "list" && lists.fetch_add(1, Ordering::Relaxed) + 1 == at {
-                there.put(&name, b"x");
+            if function == "list" {
+                match lists.fetch_add(1, Ordering::Relaxed) + 1 {
+                    number if number == at => there.put(&name, b"x"),
+                    1 if late => std::thread::sleep(Duration::from_millis(5100)),
+                    _ => {}
+                }
             }
             Trouble::None
         });
@@ -496,20 +502,21 @@ fn without_locks_a_backup_fails_if_another_snapshot_or_its_mark_appears() {
         outcome
     };
     series.write("new", noise(9, 30_000));
-    let report = run(&series, 0, "").whole();
+    let report = run(&series, 0, false, "").whole();
     series.keep(&report);
     let last = lists.load(Ordering::Relaxed);
     let before: BTreeSet<_> = memory.objects().into_keys().collect();
     let mark = format!("{KEY}.retired.20991231T000000.000000Z.json");
     let state = format!("{KEY}.state.20991231T000000.000000Z.json");
-    for (at, name) in [(last - 1, &mark), (last, &mark), (last - 1, &state), (last, &state)] {
-        series.write("new", noise(u64::from(at) + 10, 30_000));
-        let error = run(&series, at, name).refused(Kind::Busy);
+    // Before the state gets its name, and afterwards.
+    for (late, name) in [(true, &mark), (false, &mark), (true, &state), (false, &state)] {
+        series.write("new", noise(u64::from(late) + 10, 30_000));
+        let error = run(&series, last, late, name).refused(Kind::Busy);
         memory.remove(name);
         let left: BTreeSet<_> = memory.objects().into_keys().filter(|name| !before.contains(name)).collect();
         // A later snapshot may need the new one.
-        let stays = at == last && *name == state;
-        assert_eq!(!left.is_empty(), stays, "{at} {name}: {left:?}");
+        let stays = !late && *name == state;
+        assert_eq!(!left.is_empty(), stays, "{late} {name}: {left:?}");
         assert!(!stays || error.to_string().contains("was left there"), "{error}");
         left.iter().for_each(|name| memory.remove(name));
     }
