@@ -114,16 +114,17 @@ impl Catalog {
     }
 
     /// Lists the store once and returns a catalog of every key that has a backup file, also of keys without a snapshot,
-    /// and of keys that have only files of the Python ancestor.
-    /// No key is locked during the listing, so an operation that locks a key later may find some of its states gone.
+    /// and of keys that have only files of the Python ancestor. No key is locked during the listing, so an operation
+    /// that locks a key later may find some of its states gone.
     pub fn all(store: &mut dyn Store) -> Result<BTreeMap<String, Catalog>> {
         let mut catalogs: BTreeMap<String, Catalog> = BTreeMap::new();
         for object in store.list("")? {
-            let name = parse_any(&object.name);
-            let ancestor = name.is_none().then(|| AncestorName::parse(&object.name)).flatten();
-            let Some(key) = name.as_ref().map(|name| &name.key).or(ancestor.as_ref().map(|name| &name.key))
-            else {
-                continue;
+            let (key, name) = match parse_any(&object.name) {
+                Some(name) => (name.key.clone(), Some(name)),
+                None => match AncestorName::parse(&object.name) {
+                    Some(of_ancestor) => (of_ancestor.key, None),
+                    None => continue,
+                },
             };
             let new = || Catalog { key: key.clone(), ..Catalog::default() };
             let catalog = catalogs.entry(key.clone()).or_insert_with(new);
