@@ -311,15 +311,8 @@ fn no_operation_of_libibt_changes_or_misjudges_a_file_of_the_ancestor() {
             );
             files.insert(format!("{}.state.20261122T220530.123456Z.json{name}", series::KEY), bytes);
         }
-        for (name, bytes) in &files {
-            match &series.memory {
-                Some(memory) => memory.put(name, bytes),
-                None => {
-                    fs::create_dir_all(&series.store).unwrap();
-                    fs::write(series.store.join(name), bytes).unwrap();
-                }
-            }
-        }
+        fs::create_dir_all(&series.store).unwrap();
+        files.iter().for_each(|(name, bytes)| series.replace(name, Some(bytes)));
         series.verify(&series.options).refused(Kind::NotFound);
         series.consolidate().refused(Kind::NotFound);
         series.rebuild_cache().refused(Kind::NotFound);

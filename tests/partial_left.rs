@@ -226,10 +226,7 @@ fn a_prune_keeps_the_newest_partial_state_until_a_newer_snapshot_exists() {
         assert_ne!(older, newer);
         // A left-over of a killed run.
         let left = format!("{}.00099", first_archive(&series, &newer));
-        match &series.memory {
-            Some(memory) => memory.put(&left, b"x"),
-            None => fs::write(series.store.join(&left), "x").unwrap(),
-        }
+        series.replace(&left, Some(b"x"));
         let dry = Options { dry_run: true, ..last(1) };
         let before = series.stored();
         let forecast: BTreeSet<_> =

@@ -12,8 +12,9 @@ export CARGO_TERM_COLOR=never
 # One directory for all builds with cargo, so that the C programs and the demonstration share one build of the library.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export RUSTC_WORKSPACE_WRAPPER="$PWD/tests/support/rustc.sh"
+jobs=$(nproc 2>/dev/null || echo 2)
 # Many tests wait for the disk or for a clock: more of them run at a time than there are processors.
-export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$(($(nproc 2>/dev/null || echo 2) + 1))}"
+export RUST_TEST_THREADS="${RUST_TEST_THREADS:-$((jobs + 1))}"
 # The random tests have the same cases in each run. A longer run (IBT_TEST_CASES) has new cases, and prints their seed.
 [ -n "${IBT_TEST_CASES:-}" ] || export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-1}"
 log=build/step.log
@@ -65,7 +66,6 @@ fi
 install_missing
 
 mkdir -p build
-jobs=$(nproc 2>/dev/null || echo 2)
 wanted=$*
 summary=
 skipped=

@@ -22,11 +22,15 @@ fn open_descriptors() -> u64 {
 
 /// Runs `work` with at most `more` additional descriptors, and then restores the old limit.
 fn with_descriptors<T>(more: u64, work: impl FnOnce() -> T) -> T {
-    let open = open_descriptors();
-    let before = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(open + more), ..before }).unwrap();
+    limited(Resource::Nofile, open_descriptors() + more, work)
+}
+
+/// Runs `work` with a limit of a resource, and then restores the old limit.
+fn limited<T>(resource: Resource, to: u64, work: impl FnOnce() -> T) -> T {
+    let before = getrlimit(resource);
+    setrlimit(resource, Rlimit { current: Some(to), ..before }).unwrap();
     let done = work();
-    setrlimit(Resource::Nofile, before).unwrap();
+    setrlimit(resource, before).unwrap();
     done
 }
 
@@ -282,15 +286,6 @@ fn few_descriptors_are_enough_for_a_deep_tree() {
         let found = series.silently(&series.options, at_dest).whole();
         assert_eq!(found.counters.get(Counter::Unchanged), 2005);
     });
-}
-
-/// Runs `work` with a limit of a resource, and then restores the old limit.
-fn limited<T>(resource: Resource, to: u64, work: impl FnOnce() -> T) -> T {
-    let before = getrlimit(resource);
-    setrlimit(resource, Rlimit { current: Some(to), ..before }).unwrap();
-    let done = work();
-    setrlimit(resource, before).unwrap();
-    done
 }
 
 /// The system refuses to make a file longer than the limit. It also sends a signal, which a program with such a limit

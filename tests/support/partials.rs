@@ -119,11 +119,7 @@ pub fn the_partial(series: &Series) -> String {
 
 /// The document of a state or a partial state. Its name may end in a number.
 pub fn document(series: &Series, name: &str) -> Value {
-    let bytes = match &series.memory {
-        Some(memory) => memory.objects()[name].clone(),
-        None => fs::read(series.store.join(name)).unwrap(),
-    };
-    stored::named_document(name, &bytes)
+    stored::named_document(name, &series.object(name))
 }
 
 /// Whether a state or a partial state has an entry of this path.

@@ -326,7 +326,7 @@ impl Series {
         }
     }
 
-    /// Replaces the content of a stored file, or removes the file, without the engine.
+    /// Writes a stored file, new or in place of an old one, or removes it, without the engine.
     #[track_caller]
     pub fn replace(&self, name: &str, bytes: Option<&[u8]>) {
         match (&self.opens, &self.memory, bytes) {
