@@ -2,11 +2,16 @@
 
 mod support;
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
 use std::time::Duration;
 
-use ibt::job::{Counter, Detect, Select};
+use ibt::job::{Cancel, Counter, Detect, Job, Select};
+use ibt::stamp::Time;
+use ibt::store::Store;
+use serde_json::Value;
 use support::series::counter;
 use support::tools::{Mount, skip};
 use support::tree::set_mtime;
@@ -28,6 +33,32 @@ fn three_large_files() -> Series {
 #[track_caller]
 fn assert_only_a_state(added: &std::collections::BTreeMap<String, u64>) {
     assert_eq!(added.keys().collect::<Vec<_>>(), ["state"]);
+}
+
+/// Threads walk while the state of the last snapshot is read. A file that changes after it was seen must not count as
+/// older than the scan.
+#[test]
+fn the_scan_begins_before_the_last_state_is_read() {
+    let mut series = three_large_files();
+    series.snapshot();
+    if series.is_remote() {
+        return; // `EachCall` is a directory
+    }
+    let first_read = Rc::new(Cell::new(None));
+    let seen = Rc::clone(&first_read);
+    let mut store = EachCall::new(&series, move |call| {
+        if call == "read" && seen.get().is_none() {
+            seen.set(Some(Time::now()));
+        }
+        Fate::Goes
+    });
+    let incremental =
+        |store: &mut dyn Store, job: &mut Job| ibt::backup::incremental(store, &series.source, job);
+    let made = store.run(&series.options, &Cancel::default(), incremental).whole();
+    let state = made.files.iter().find(|file| file.kind == "state").unwrap();
+    let scanned_at =
+        stored::file(&series.store.join(&state.name))["scanned_at"].as_str().unwrap().to_string();
+    assert!(Time::parse(&scanned_at).unwrap() <= first_read.get().unwrap(), "{scanned_at}");
 }
 
 #[test]
@@ -53,6 +84,37 @@ fn an_unchanged_tree_costs_one_state_file() {
     }
     assert_eq!(counter(&report, Counter::Entries), 5);
     series.assert_every_point_restores();
+}
+
+/// The state of a snapshot in which nothing changed has no lines of its own. It needs the same archives as its parent,
+/// and records the same sums.
+#[test]
+fn the_state_of_an_unchanged_tree_is_that_of_its_parent() {
+    let mut series = three_large_files();
+    for content in [7, 8] {
+        series.write("b", noise(content, 300_000));
+        series.snapshot();
+    }
+    std::thread::sleep(OLD);
+    series.snapshot();
+    let parent = stored::parse(&series.newest("state"));
+    series.snapshot();
+    let newest = series.newest("state");
+    assert_eq!(stored::file(&newest)["entries"].as_array().unwrap().len(), 0);
+    let newest = stored::parse(&newest);
+    for same in ["archives", "entries", "tree"] {
+        assert_eq!(newest[same], parent[same], "{same}");
+    }
+    let totals = |state: &Value, key: &str| state["totals"][key].clone();
+    for same in ["entries", "bytes"] {
+        assert_eq!(totals(&newest, same), totals(&parent, same), "{same}");
+    }
+    assert_eq!(totals(&newest, "unchanged"), totals(&newest, "entries"));
+    let kinds: Vec<_> =
+        newest["archives"].as_array().unwrap().iter().map(|a| a["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["full", "sigvault", "created", "sigvault"]);
+    series.assert_every_point_restores();
+    series.assert_newest_is_whole();
 }
 
 #[test]

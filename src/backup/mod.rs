@@ -20,6 +20,8 @@
 //!                                     |       nothing, if the content is stored already  (stored_contents)
 //!                                     +--> state ------- commit, last                 (crate::commit)
 //! ```
+//!
+//! The walk begins while the parent state is read. If no path changed, pass 2 is left out.
 
 mod choice;
 mod chunk_pipeline;
@@ -60,7 +62,7 @@ use crate::state::Guard;
 use crate::store::{
     self, Cache, Catalog, DryRunStore, LockMode, Need, Newest, OwnPlaces, Store, all_damaged, lock,
 };
-use crate::walk::Source;
+use crate::walk::{Source, Walk};
 
 use origin::BackupSource;
 use parent::Parent;
@@ -113,7 +115,12 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
     store::sweep_drafts(store, &origin.key, &lock, job)?;
     let mut catalog = Catalog::read(store, &origin.key)?;
     let pool = Pool::start(job.options.threads)?;
-    let (previous, lost) = match store::newest(store, &catalog, &pool, job)? {
+    let own = OwnPlaces::find(store, job.options)?;
+    refuse_own(&origin, &own)?;
+    // The walk goes ahead while this thread reads the newest state. Everything that it sees is seen after `now`.
+    let now = Time::now();
+    let mut walk = scan::source_walk(&origin.root, &own, &pool, job)?;
+    let (previous, lost) = match store::newest(store, &catalog, &pool, job, &mut || walk.go_ahead())? {
         Newest::Snapshot(previous, lost) => (Some(previous), lost),
         newest if kind == SnapshotKind::Incremental => {
             return Err(nothing_to_build_on(newest, &catalog, &origin));
@@ -132,8 +139,8 @@ fn begin(store: &mut dyn Store, source: &std::path::Path, job: &mut Job, kind: S
         SnapshotKind::Full => find_partial_basis(store, &catalog, newest.as_deref(), &origin, &pool, job)?,
         SnapshotKind::Incremental => None,
     };
-    let snapshot = NewSnapshot::begin(store, origin, catalog, (previous, partial), kind, job)?;
-    let made = snapshot.make(store, pool, job);
+    let snapshot = NewSnapshot::begin(store, origin, catalog, (previous, partial), (kind, now), job)?;
+    let made = snapshot.make(store, (walk, own), pool, job);
     store::report_left_behind(store, job).and(made)
 }
 
@@ -182,10 +189,9 @@ impl NewSnapshot {
         origin: BackupSource,
         catalog: Catalog,
         (previous, partial): (Option<StateReader>, Option<PartialBasis>),
-        kind: SnapshotKind,
+        (kind, now): (SnapshotKind, Time),
         job: &mut Job,
     ) -> Result<Self> {
-        let now = Time::now();
         let before = previous.as_ref().map(|reader| (reader.header(), reader.trailer()));
         let newest = before.map(|(header, _)| header.snapshot);
         let stamp = match job.options.made_at {
@@ -235,7 +241,13 @@ impl NewSnapshot {
         Ok(NewSnapshot { origin, catalog, header, basis, partial, guard, previous_had_entries })
     }
 
-    fn make(mut self, store: &mut dyn Store, pool: Arc<Pool>, job: &mut Job) -> Result<()> {
+    fn make(
+        mut self,
+        store: &mut dyn Store,
+        walk: (Walk, OwnPlaces),
+        pool: Arc<Pool>,
+        job: &mut Job,
+    ) -> Result<()> {
         let trouble = |error: std::io::Error| Error::io("open the source", &self.origin.path, &error);
         let source = Source::new(self.origin.root.try_clone().map_err(trouble)?);
         let dry_run = job.options.dry_run;
@@ -245,8 +257,6 @@ impl NewSnapshot {
         };
         let full = self.header.kind == SnapshotKind::Full;
         let heals = job.options.heal && !full;
-        let own = OwnPlaces::find(store, job.options, Some(&self.header.series))?;
-        refuse_own(&self.origin, &own)?;
         let reads_cheaply = store.reads_cheaply()?;
         let (key, stamp) = (&self.header.key, self.header.snapshot);
         let mut archives =
@@ -273,7 +283,7 @@ impl NewSnapshot {
             heal::find_losses(store, basis, parent, &pool, job)?;
         }
         let basis = self.basis.as_mut().zip(parent.as_ref());
-        let mut scan = scan::scan(self.origin.root, basis, (&self.guard, full), own, &pool, job)?;
+        let mut scan = scan::scan(self.origin.root, walk, basis, (&self.guard, full), job)?;
         if let Some(code) = scan.root_trouble.filter(|_| scan.empty) {
             // No entry of the source was seen. An empty snapshot would look like a deletion of all files.
             let error = std::io::Error::from_raw_os_error(code);

@@ -13,7 +13,7 @@ use crate::commit::{Checkpoints, NewArchiveKind, NewArchives, NewState};
 use crate::delta::FineSearch;
 use crate::entry::{Entry, FileType, HardLink, Node, Path, is_within};
 use crate::error::{Error, Kind, Result, is_shortage};
-use crate::format::{OmissionCause, Recorded, Records, Special, StateReader};
+use crate::format::{OmissionCause, Recorded, Records, Special, StateReader, Totals};
 use crate::job::{Counter, Job, Phase, ProblemKind, change};
 use crate::platform::{self, Names, Stat};
 use crate::pool::Pool;
@@ -30,7 +30,7 @@ use super::new_entry::{NewEntry, StoredAs, judge, leave_inode_out, same_content,
 use super::open_dirs::OpenDirs;
 use super::parent::Parent;
 use super::reading::{FileError, FileResult};
-use super::scan::{RenameSources, Scan, facts};
+use super::scan::{NamedArchives, RenameSources, Scan, facts};
 use super::small::{self, IN_MEMORY};
 use super::stored_contents::{StoredContents, start_of};
 use super::tasks::{Finding, PathState, Task, Tasks};
@@ -145,7 +145,13 @@ impl<'r, 'j> Run<'r, 'j> {
     /// Makes the new entries of all paths, then reports the deleted entries.
     pub fn go(&mut self, parent: Option<&'r mut StateReader>, scan: Scan) -> Result<()> {
         self.job.phase(Phase::Read, scan.entries, scan.bytes)?;
-        self.run(parent, scan.tasks)?;
+        let trailer = parent.as_ref().map(|parent| Arc::clone(parent.trailer()));
+        match scan.all_carried.zip(trailer) {
+            Some((archives, parent)) if self.state.keep_all(&parent) => {
+                self.carry_all(&archives, &parent.totals)
+            }
+            _ => self.run(parent, scan.tasks)?,
+        }
         for entry in std::mem::take(&mut self.rename_sources).into_deleted() {
             self.gone(&entry)?;
         }
@@ -157,6 +163,18 @@ impl<'r, 'j> Run<'r, 'j> {
             pointed.check(parent, self.store, &self.pool, self.job)?;
         }
         self.job.phase_done()
+    }
+
+    /// Takes over all entries of the parent without a change.
+    fn carry_all(&mut self, named: &NamedArchives, parent: &Totals) {
+        for number in &named.order {
+            self.archives.inherit_one(*number);
+        }
+        self.job.skip(parent.entries);
+        let report = &mut self.job.report;
+        report.count(Counter::Entries, parent.entries);
+        report.count(Counter::Bytes, parent.bytes);
+        report.count(Counter::Unchanged, parent.entries);
     }
 
     /// Completes the tasks in order, and prefetches enough files to keep the workers busy.

@@ -15,7 +15,7 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::state::{Facts, Guard, Side, is_unchanged};
 use crate::store::OwnPlaces;
-use crate::walk::{Devices, RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntry};
+use crate::walk::{Devices, ListedPaths, RESTORE_TEMP, Walk, WalkItem, WalkOptions, WalkedEntry};
 
 use super::choice::Choice;
 use super::heal_report::LostFiles;
@@ -178,6 +178,24 @@ pub struct LinkedInode {
     pub stored_at: Option<u64>,
 }
 
+/// The archives that the entries of the parent name, as numbers of the parent, in the order of their first use.
+#[derive(Default)]
+pub struct NamedArchives {
+    pub order: Vec<u32>,
+    seen: HashSet<u32>,
+}
+
+impl NamedArchives {
+    fn add(&mut self, recorded: &Recorded) {
+        for range in recorded.ranges() {
+            // Most entries name the archive that the entry before named.
+            if self.order.last() != Some(&range.archive) && self.seen.insert(range.archive) {
+                self.order.push(range.archive);
+            }
+        }
+    }
+}
+
 /// The results of the first pass.
 pub struct Scan {
     pub tasks: Tasks,
@@ -187,6 +205,9 @@ pub struct Scan {
     pub lost_files: Option<LostFiles>,
     /// The lost parts of archives that entries of the parent need, by the numbers of their files.
     pub needed_parts: HashSet<u32>,
+    /// `Some` if the parent has every path of the source, the source has every path of the parent, and nothing changed:
+    /// then every task is [`Task::Carry`].
+    pub all_carried: Option<NamedArchives>,
     pub links: LinkCounts,
     pub devices: Devices,
     pub inodes_unstable: bool,
@@ -222,29 +243,33 @@ impl InodeTally {
     }
 }
 
-/// Scans the source, for a full if `full` is true. Leaves out the places in `own`. Threads of `pool` walk; this thread
-/// compares.
+/// The walk over the source of a backup. Leaves out the places in `own`. Threads of `pool` walk, unless the caller's
+/// filter decides about entries.
+pub fn source_walk(root: &Dir, own: &OwnPlaces, pool: &Arc<Pool>, job: &Job) -> Result<Walk> {
+    let root = root.try_clone().map_err(|e| Error::own("open the source again", &e))?;
+    let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
+    let options = WalkOptions::new(job.options, own.ids());
+    // The filter runs in this thread, and before the walk enters a directory.
+    Ok(match job.has_filter() {
+        true => Walk::new(root, excludes, options),
+        false => Walk::parallel(root, excludes, options, pool.clone()),
+    })
+}
+
+/// Scans the source at `root`, for a full if `full` is true. `walk` and `own` are of [`source_walk`].
 pub fn scan(
     root: Dir,
+    (walk, own): (Walk, OwnPlaces),
     parent: Option<(&mut StateReader, &Parent)>,
     (guard, full): (&Guard, bool),
-    own: OwnPlaces,
-    pool: &Arc<Pool>,
     job: &mut Job,
 ) -> Result<Scan> {
     job.phase(Phase::Scan, 0, 0)?;
-    let excludes = Excludes::new(&job.options.excludes, &job.options.exclude_file)?;
-    let options = WalkOptions::new(job.options, own.ids());
-    let seen_from = root.try_clone().map_err(|e| Error::own("open the source again", &e))?;
     let mut source = Findings {
-        root: seen_from,
+        root,
         devices: Devices::default(),
-        choice: Choice::new(options.listed.clone()),
-        // The filter runs in this thread, and before the walk enters a directory.
-        walk: match job.has_filter() {
-            true => Walk::new(root, excludes, options),
-            false => Walk::parallel(root, excludes, options, pool.clone()),
-        },
+        choice: Choice::new(ListedPaths::new(&job.options.source_paths).map(Arc::new)),
+        walk,
         next: None,
         links: LinkCounts::new(),
         names: 0,
@@ -259,6 +284,7 @@ pub fn scan(
     match parent {
         Some((state, parent)) => {
             planner.lost_files = parent.has_losses().then(LostFiles::new);
+            planner.all_carried = (!full && planner.lost_files.is_none()).then(NamedArchives::default);
             compare(state, parent, &mut source, &mut planner, &mut tasks, guard)?;
         }
         None => {
@@ -282,6 +308,7 @@ pub fn scan(
         stored_contents: planner.contents.map_or_else(|| Ok(StoredContents::none()), ContentScan::finish)?,
         lost_files: planner.lost_files,
         needed_parts: planner.needed_parts,
+        all_carried: planner.all_carried,
         links: links.into_iter().filter(|(_, inode)| inode.names > 1).collect(),
         devices,
         inodes_unstable,
@@ -328,6 +355,10 @@ fn compare(
             (None, Some(finding)) => planner.created(finding),
             (None, None) => return Ok(()),
         };
+        match (recorded, &mut planner.all_carried) {
+            (Some(recorded), Some(archives)) if task == Task::Carry => archives.add(recorded),
+            _ => planner.all_carried = None,
+        }
         tasks.push(&task)?;
         if side != Side::New {
             records.advance()?;
@@ -347,6 +378,7 @@ struct TaskPlanner {
     /// As in [`Scan`].
     lost_files: Option<LostFiles>,
     needed_parts: HashSet<u32>,
+    all_carried: Option<NamedArchives>,
     tally: InodeTally,
     bytes: u64,
 }

@@ -81,6 +81,14 @@ impl NewState {
         }
     }
 
+    /// Adds all entries of the parent, whose trailer is `parent`, in place of [`NewState::keep`] for each of them.
+    /// False if this state needs every entry by itself.
+    pub fn keep_all(&mut self, parent: &Trailer) -> bool {
+        let NewState::Changes(state) = self else { return false };
+        state.keep_all(parent);
+        true
+    }
+
     /// Adds an entry. `old` is the parent's entry of the same path, with the archive numbers of the new state.
     pub fn entry(&mut self, entry: &Entry, old: Option<&Entry>) -> Result<()> {
         match self {

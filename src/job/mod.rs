@@ -213,6 +213,11 @@ impl<'a> Job<'a> {
         self.pulse()
     }
 
+    /// Counts entries as done that need no work.
+    pub fn skip(&mut self, entries: u64) {
+        self.progress.done_entries += entries;
+    }
+
     /// Counts `bytes` as done. Fails if the operation was cancelled. Operations call this at least once for each
     /// MiB, so that a request to cancel takes effect soon.
     pub fn advance(&mut self, bytes: u64) -> Result<()> {

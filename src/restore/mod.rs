@@ -53,7 +53,7 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
         false => open_selected_part(store, &key, &pool, selector, job),
     }?;
     let plan = selection.plan(&mut state, job.options, lookup(dest, job.options))?;
-    let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
+    let own = OwnPlaces::find(store, job.options)?;
     let mut target = Target::prepare(dest, job)?;
     if let Some(what) = own.around(dest).filter(|_| target.is_existing()) {
         return Err(Error::new(Kind::InvalidArg, "restore over", what).at(path_bytes(dest)));

@@ -47,7 +47,7 @@ pub fn consolidate(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<()
     let mut catalog = Catalog::read(store, &key)?;
     catalog.select(store, Select::Newest)?;
     let pool = Pool::start(job.options.threads)?;
-    let (mut newest, lost) = newest(store, &catalog, &pool, job)?.needed(OP, &key)?;
+    let (mut newest, lost) = newest(store, &catalog, &pool, job, &mut || ())?.needed(OP, &key)?;
     if !lost.is_empty() {
         lost.into_iter().try_for_each(|layer| layer.put_back(store, job))?;
         catalog = Catalog::read(store, &key)?;

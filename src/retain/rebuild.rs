@@ -43,7 +43,7 @@ pub fn rebuild_cache(store: &mut dyn Store, key: &str, job: &mut Job) -> Result<
     let catalog = Catalog::read(store, &key)?;
     catalog.select(store, Select::Newest)?;
     let pool = Pool::start(job.options.threads)?;
-    let (mut state, lost) = newest(store, &catalog, &pool, job)?.needed(OP, &key)?;
+    let (mut state, lost) = newest(store, &catalog, &pool, job, &mut || ())?.needed(OP, &key)?;
     // A backup may have made the snapshot while the key was listed: a new list has all files that the snapshot needs.
     let catalog = Catalog::read(store, &key)?;
     let cache = Cache::of_series(job.options.cache_dir.as_deref(), &state.header().series);

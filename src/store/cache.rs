@@ -11,9 +11,11 @@
 //!                                                 a part in it, recomputed, each after its hash and length
 //! ```
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -192,10 +194,12 @@ pub fn find_state(root: Option<&Path>, name: &str, size: u64) -> Option<File> {
     right.next()
 }
 
-/// The directories of a cache: its root, and the directory of `series` below it.
-pub fn directories(root: Option<&Path>, series: Option<&str>) -> Vec<PathBuf> {
+/// The directories of a cache: its root, and the directories of all series below it. These may be links or mounts.
+pub fn directories(root: Option<&Path>) -> Vec<PathBuf> {
     let Some(root) = root_or_default(root) else { return Vec::new() };
-    let series = series.map(|series| root.join(series));
+    let names = Dir::open(&root).map_or_else(|_| Vec::new(), |dir| dir.list().names);
+    let series = names.into_iter().filter(|(name, _)| is_random(name));
+    let series: Vec<_> = series.map(|(name, _)| root.join(OsStr::from_bytes(&name))).collect();
     std::iter::once(root).chain(series).collect()
 }
 

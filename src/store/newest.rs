@@ -96,11 +96,18 @@ pub fn all_damaged(damage: Error, op: &str, key: &str) -> Error {
 
 /// The newest snapshot of the key that verifies. Damaged states are listed as problems and skipped. A state that cannot
 /// be read now, or that only a newer version can read, is an error, because no older state may take its place.
-pub fn newest(store: &mut dyn Store, catalog: &Catalog, pool: &Pool, job: &mut Job) -> Result<Newest> {
+/// `meanwhile` is called again and again while a state is read.
+pub fn newest(
+    store: &mut dyn Store,
+    catalog: &Catalog,
+    pool: &Pool,
+    job: &mut Job,
+    meanwhile: &mut dyn FnMut(),
+) -> Result<Newest> {
     let mut damage = None;
     let cache_root = job.options.cache_dir.clone();
     for state in catalog.states().rev() {
-        let mut files = KeyStates::cached(store, catalog, cache_root.as_deref());
+        let mut files = KeyStates::cached(store, catalog, cache_root.as_deref()).beside(&mut *meanwhile);
         if job.options.heal {
             files = files.from_store();
         }

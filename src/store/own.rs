@@ -38,15 +38,14 @@ const PROTECTED: &str = "it is a protected path";
 const LINKS_MAX: usize = 40;
 
 impl OwnPlaces {
-    /// Finds the places that exist now. `series` is the series of the key, if it is known: it names a directory of the
-    /// cache. `Io` if a protected path cannot be examined.
-    pub fn find(store: &mut dyn Store, options: &Options, series: Option<&str>) -> Result<OwnPlaces> {
+    /// Finds the places that exist now. `Io` if a protected path cannot be examined.
+    pub fn find(store: &mut dyn Store, options: &Options) -> Result<OwnPlaces> {
         let mut own = OwnPlaces::default();
         if let Some(id) = store.directory()? {
             own.places.push(OwnPlace { id, what: STORE });
             store.path_of("").iter().for_each(|path| own.add_ways(path));
         }
-        for dir in cache::directories(options.cache_dir.as_deref(), series) {
+        for dir in cache::directories(options.cache_dir.as_deref()) {
             // A cache that cannot be examined is not used either.
             if let Ok(id) = identify(&dir) {
                 own.places.push(OwnPlace { id, what: CACHE });

@@ -72,6 +72,6 @@ impl StateFiles for OneFile<'_> {
         let name = self.file.name.to_string();
         let mut source = StoredFile { store: &mut *self.store, name: &name };
         let compressed = self.file.name.compressed;
-        read(StoredState { source: &mut source, name: &name, size, compressed })
+        read(StoredState { source: &mut source, name: &name, size, compressed, meanwhile: &mut || () })
     }
 }

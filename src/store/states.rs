@@ -26,6 +26,8 @@ pub struct KeyStates<'k> {
     cache: Option<Option<&'k Path>>,
     /// Every file is read from the store. The cache's copies are used only for files that the store has lost.
     reads_store: bool,
+    /// See [`KeyStates::beside`].
+    meanwhile: Option<&'k mut dyn FnMut()>,
     /// The snapshot that is being opened.
     opened: Option<Stamp>,
     lost: Vec<LostLayer>,
@@ -101,6 +103,7 @@ impl<'k> KeyStates<'k> {
             listing: KeyListing::new(catalog),
             cache: None,
             reads_store: false,
+            meanwhile: None,
             opened: None,
             lost: Vec::new(),
         }
@@ -115,6 +118,11 @@ impl<'k> KeyStates<'k> {
     /// Reads every file from the store, so that its damage is found.
     pub fn from_store(self) -> Self {
         KeyStates { reads_store: true, ..self }
+    }
+
+    /// Calls `meanwhile` again and again while a file is read.
+    pub fn beside(self, meanwhile: &'k mut dyn FnMut()) -> Self {
+        KeyStates { meanwhile: Some(meanwhile), ..self }
     }
 
     /// Opens and verifies the state in `file` with its layers, as [`StateReader::open`] does.
@@ -161,7 +169,8 @@ impl<'k> KeyStates<'k> {
             let name = Name::new(self.listing.catalog().key(), BackupFileKind::State, snapshot, compressed)
                 .to_string();
             let mut copy = self.copy_of(&name, size)?;
-            read(StoredState { source: &mut copy, name: &name, size, compressed }).ok()?;
+            read(StoredState { source: &mut copy, name: &name, size, compressed, meanwhile: &mut || () })
+                .ok()?;
             if self.lost.iter().all(|lost| lost.name != name) {
                 let is_gone = self.listing.catalog().size_of(&name).is_none();
                 self.lost.push(LostLayer { name, copy, size, is_gone, fault: fault.clone() });
@@ -197,15 +206,23 @@ impl KeyStates<'_> {
         // If reading the store costs little, the file is read from the store, so that damage of it is found.
         let reads_store = self.reads_store || self.store.reads_cheaply()?;
         let copy = if reads_store { None } else { self.copy_of(name, *size) };
+        let mut nothing = || ();
+        let meanwhile: &mut dyn FnMut() = self.meanwhile.as_deref_mut().unwrap_or(&mut nothing);
         if let Some(mut copy) = copy {
             let is_it = same_tail(self.store, file, &mut copy)?;
-            let stored = StoredState { source: &mut copy, name, size: *size, compressed: *compressed };
+            let stored = StoredState {
+                source: &mut copy,
+                name,
+                size: *size,
+                compressed: *compressed,
+                meanwhile: &mut *meanwhile,
+            };
             if is_it && read(stored).is_ok() {
                 return Ok(());
             }
         }
         let source = &mut StoredFile { store: self.store, name };
-        read(StoredState { source, name, size: *size, compressed: *compressed })
+        read(StoredState { source, name, size: *size, compressed: *compressed, meanwhile })
     }
 }
 

@@ -168,7 +168,11 @@ impl WalkItem {
 /// Iterates over a tree in the order of [`compare_paths`](crate::entry::compare_paths): each directory comes
 /// directly before its entries, and names in one directory are in byte order. The root comes first, with the
 /// empty path, and is never excluded.
-pub struct Walk(WalkMode);
+pub struct Walk {
+    mode: WalkMode,
+    /// The root, if [`Walk::go_ahead`] has begun the walk and the caller has not taken the root yet.
+    root: Option<WalkItem>,
+}
 
 enum WalkMode {
     New { root: Dir, excludes: Excludes, options: WalkOptions, parallel: Option<(Arc<Pool>, ParallelLimits)> },
@@ -180,10 +184,10 @@ enum WalkMode {
 impl Walk {
     /// A walk that looks at a name only when the caller asks for the next item.
     pub fn new(root: Dir, excludes: Excludes, options: WalkOptions) -> Walk {
-        Walk(WalkMode::New { root, excludes, options, parallel: None })
+        Walk { mode: WalkMode::New { root, excludes, options, parallel: None }, root: None }
     }
 
-    /// A walk that looks at some thousand names before the caller asks for them, in the threads of `pool`.
+    /// A walk that looks at some ten thousand names before the caller asks for them, in the threads of `pool`.
     pub fn parallel(root: Dir, excludes: Excludes, options: WalkOptions, pool: Arc<Pool>) -> Walk {
         Walk::within(root, excludes, options, pool, PARALLEL_LIMITS)
     }
@@ -195,29 +199,39 @@ impl Walk {
         pool: Arc<Pool>,
         limits: ParallelLimits,
     ) -> Walk {
-        Walk(WalkMode::New { root, excludes, options, parallel: Some((pool, limits)) })
+        Walk { mode: WalkMode::New { root, excludes, options, parallel: Some((pool, limits)) }, root: None }
+    }
+
+    /// Lets the threads of a parallel walk go on while the caller does something else. Takes little time itself. Other
+    /// walks stay where they are.
+    pub fn go_ahead(&mut self) {
+        match &mut self.mode {
+            WalkMode::New { parallel: Some(_), .. } => self.root = self.begin(),
+            WalkMode::Parallel(parallel) => parallel.start_tasks(),
+            WalkMode::New { .. } | WalkMode::Lazy(_) | WalkMode::Done => {}
+        }
     }
 
     /// Leaves out everything below the directory that was yielded last. Only for a walk of [`Walk::new`], which looks
     /// at a name when the caller asks for the next item.
     pub fn skip_dir(&mut self) {
-        match &mut self.0 {
+        match &mut self.mode {
             WalkMode::Lazy(cursor) => cursor.skip_dir(),
             _ => debug_assert!(false, "the walk may be in the directory already"),
         }
     }
 
-    fn start(
-        &mut self,
-        root: Dir,
-        excludes: Excludes,
-        options: WalkOptions,
-        parallel: Option<(Arc<Pool>, ParallelLimits)>,
-    ) -> WalkItem {
-        match root.stat_self() {
+    /// Begins a new walk and returns the root.
+    fn begin(&mut self) -> Option<WalkItem> {
+        let WalkMode::New { root, excludes, options, parallel } =
+            std::mem::replace(&mut self.mode, WalkMode::Done)
+        else {
+            return None;
+        };
+        Some(match root.stat_self() {
             Ok(stat) => {
                 let cursor = Cursor::new(WalkSettings { root, options, dev: stat.dev }, excludes);
-                self.0 = match parallel {
+                self.mode = match parallel {
                     None => WalkMode::Lazy(Box::new(cursor)),
                     Some((pool, limits)) => {
                         WalkMode::Parallel(Box::new(ParallelWalk::new(pool, limits, cursor)))
@@ -227,7 +241,7 @@ impl Walk {
             }
             Err(error) if is_shortage(&error) => WalkItem::Shortage { path: Path::root(), error },
             Err(error) => WalkItem::Unreadable { path: Path::root(), error },
-        }
+        })
     }
 }
 
@@ -235,16 +249,14 @@ impl Iterator for Walk {
     type Item = WalkItem;
 
     fn next(&mut self) -> Option<WalkItem> {
-        match &mut self.0 {
+        if let Some(root) = self.root.take() {
+            return Some(root);
+        }
+        match &mut self.mode {
             WalkMode::Lazy(cursor) => cursor.next(),
             WalkMode::Parallel(parallel) => parallel.next(),
             WalkMode::Done => None,
-            WalkMode::New { .. } => match std::mem::replace(&mut self.0, WalkMode::Done) {
-                WalkMode::New { root, excludes, options, parallel } => {
-                    Some(self.start(root, excludes, options, parallel))
-                }
-                _ => None,
-            },
+            WalkMode::New { .. } => self.begin(),
         }
     }
 }

@@ -163,7 +163,8 @@ impl StateFiles for Alone<'_> {
         size: u64,
         read: &mut dyn FnMut(StoredState<'_>) -> Result<()>,
     ) -> Result<()> {
-        read(StoredState { source: &mut &*self.0, name: "f.json", size, compressed: false })
+        let meanwhile = &mut || ();
+        read(StoredState { source: &mut &*self.0, name: "f.json", size, compressed: false, meanwhile })
     }
 }
 

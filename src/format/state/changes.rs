@@ -8,9 +8,10 @@ use super::layer::{Layer, NewLines, write_gone};
 use super::overlay::{Merged, Overlay};
 use super::reader::SnapshotFile;
 use super::tables::ArchiveNumbers;
-use super::writer::{EntrySum, Made, WrittenState, too_long, too_many_archives};
+use super::writer::{EntrySum, Made, SnapshotSum, WrittenState, too_long, too_many_archives};
 use super::{
-    ARCHIVES_MAX, ArchiveRef, Header, LINE_MAX, Omissions, Recorded, StateReader, StateWriter, check, line,
+    ARCHIVES_MAX, ArchiveRef, Header, LINE_MAX, Omissions, Recorded, StateReader, StateWriter, Totals,
+    Trailer, check, line,
 };
 use crate::entry::{Entry, Node, Path, is_within};
 use crate::error::Result;
@@ -26,10 +27,13 @@ pub struct NeededArchives<'n> {
     pub inherited: &'n dyn Fn(u32) -> Option<u32>,
 }
 
-/// Receives every entry of a new snapshot, and keeps the lines of those that differ from the parent's entries.
+/// Receives every entry of a new snapshot, or that all of them are the parent's. Keeps the lines of those that differ
+/// from the parent's entries.
 pub struct StateChanges {
     lines: NewLines,
     sum: EntrySum,
+    /// The sums, if every entry equals the parent's.
+    kept_all: Option<SnapshotSum>,
     /// The path of the last `gone` line.
     gone: Option<Path>,
     /// Names that the backup saw and did not store.
@@ -42,6 +46,7 @@ impl StateChanges {
         StateChanges {
             lines: NewLines::new(),
             sum: EntrySum::new(),
+            kept_all: None,
             gone: None,
             omissions: Omissions::default(),
         }
@@ -52,6 +57,12 @@ impl StateChanges {
         self.sum.check_recorded(recorded)?;
         self.sum.add(recorded.logical(), recorded.size());
         Ok(())
+    }
+
+    /// Adds all entries of the parent, whose trailer is `parent`, in place of [`StateChanges::keep`] for each of them.
+    pub fn keep_all(&mut self, parent: &Trailer) {
+        let Totals { entries, bytes, .. } = parent.totals;
+        self.kept_all = Some(SnapshotSum { tree: parent.tree, entries, bytes });
     }
 
     /// Adds an entry. `old` is the parent's entry of this path, with the archive numbers of the new snapshot.
@@ -104,8 +115,8 @@ impl StateChanges {
         if archives.all.len() > ARCHIVES_MAX {
             return Err(too_many_archives());
         }
-        let StateChanges { lines, sum, omissions, .. } = self;
-        let sum = sum.finish();
+        let StateChanges { lines, sum, kept_all, omissions, .. } = self;
+        let sum = kept_all.unwrap_or_else(|| sum.finish());
         let new = lines.into_layer(archives.all);
         match parent.fold(new.len, sum.entries, rule) {
             Fold::WholeState => {

@@ -129,7 +129,7 @@ impl Layers<'_> {
     fn summary_of(&mut self, base: &LayerRef) -> Result<StateSummary> {
         let (mut summary, top) = (None, &self.summary);
         let read = self.files.read(base.snapshot, base.size, &mut |stored| {
-            let StoredState { source, name, size, compressed } = stored;
+            let StoredState { source, name, size, compressed, .. } = stored;
             let read = StateSummary::read(source, name, size, compressed)?;
             check_layer(top, &read, base, true).map_err(|what| Error::corrupt(OP, name, what))?;
             summary = Some(read);

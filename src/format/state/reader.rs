@@ -41,8 +41,11 @@ impl StateSummary {
     /// Reads a whole state of `size` stored bytes and verifies it as [`StateReader::open`] does. Keeps no
     /// entries and no omissions, and makes no temporary file.
     pub fn verify(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
-        let mut parts =
-            read_document(StoredState { source, name, size, compressed }, None, KeptBytes::Nothing)?;
+        let mut parts = read_document(
+            StoredState { source, name, size, compressed, meanwhile: &mut || () },
+            None,
+            KeptBytes::Nothing,
+        )?;
         let summary = StateSummary::new(name, &mut parts)?;
         // Callers keep many summaries at once. Omissions may be long, and they matter only beside entries.
         let trailer = Trailer { omissions: Arc::default(), ..Trailer::clone(&summary.trailer) };
@@ -98,6 +101,8 @@ pub struct StoredState<'s> {
     pub size: u64,
     /// True if the file consists of zstd frames.
     pub compressed: bool,
+    /// Called again and again while the file is read, for work that goes on beside it.
+    pub meanwhile: &'s mut dyn FnMut(),
 }
 
 /// Finds the state files of one key.
@@ -130,7 +135,7 @@ pub(super) fn read_document(
     pool: Option<&Pool>,
     kept: KeptBytes<'_>,
 ) -> Result<Parts> {
-    let StoredState { source, name, size, compressed } = stored;
+    let StoredState { source, name, size, compressed, meanwhile } = stored;
     let (mut spool, mut intake) = match kept {
         KeptBytes::Nothing => (None, Intake::new()),
         KeptBytes::All(spool) => (Some(spool), Intake::new()),
@@ -138,6 +143,7 @@ pub(super) fn read_document(
         KeptBytes::Merged(spool, layers, selector) => (Some(spool), Intake::of_merge(*layers, selector)),
     };
     let mut take = |piece: &[u8]| {
+        meanwhile();
         let kept = intake.feed(piece);
         match &mut spool {
             Some(spool) => spool.append(kept),

@@ -54,7 +54,7 @@ pub fn compare(store: &mut dyn Store, key: &str, tree: &std::path::Path, job: &m
     let known = filter.is_all() && job.options.excludes.is_empty();
     let (entries, bytes) = if known { (totals.entries, totals.bytes) } else { (0, 0) };
     job.phase(Phase::Verify, entries, bytes)?;
-    let own = OwnPlaces::find(store, job.options, Some(&state.header().series))?;
+    let own = OwnPlaces::find(store, job.options)?;
     let walk = walk(root, &own, pool, job)?;
     let recorded = RecordedEntries::new(state.entries()?, &job.options.excludes)?;
     let mut comparison = Comparison { job, filter, live, own, unseen: Vec::new() };

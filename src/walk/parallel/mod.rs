@@ -26,7 +26,7 @@ pub(super) struct ParallelLimits {
     /// open.
     pub depth: usize,
     /// Most items that wait for the caller, with `batch` items counted for each running task. At the limit only the
-    /// first piece is started, because the walk cannot go on without it.
+    /// first piece is started, and only if no item is ready, because the walk cannot go on without it.
     pub waiting: usize,
     /// Largest exclude file, in bytes, that any task may compile. Only the task of the first piece compiles a larger
     /// one. Compiled patterns take about a hundred times as much memory as the file, so the large files in memory are
@@ -34,16 +34,17 @@ pub(super) struct ParallelLimits {
     pub exclude_file: usize,
     /// Most directories that wait open for a task.
     pub held: usize,
-    /// Most pieces, from the first one on, that have a running task. [`ParallelLimits::for_pool`] lowers the number
-    /// to twice the number of threads and 4 more, or fewer if few descriptors are left.
+    /// Most tasks at a time, at least one. [`ParallelLimits::for_pool`] lowers the number to eight for each thread and
+    /// 8 more, or fewer if few descriptors are left.
     pub tasks: usize,
 }
 
-/// With these limits a task runs for a third of a millisecond, and the waiting items take 2 MB.
+/// With these limits a task runs for a third of a millisecond, and the waiting items take up to about 16 MB. So many
+/// items are found while the caller reads a state of a hundred thousand entries.
 pub(super) const PARALLEL_LIMITS: ParallelLimits = ParallelLimits {
     batch: 256,
     depth: 8,
-    waiting: 8192,
+    waiting: 65536,
     exclude_file: 16 << 10,
     held: HELD_MAX,
     tasks: usize::MAX,
@@ -55,7 +56,7 @@ impl ParallelLimits {
     fn for_pool(self, pool: &Pool) -> ParallelLimits {
         let descriptors = pool.descriptors();
         let depth = self.depth.min((descriptors / 8).max(1));
-        let tasks = self.tasks.min(2 * pool.threads() + 4).min((descriptors * 2 / 3 / (depth + 2)).max(1));
+        let tasks = self.tasks.min(8 * pool.threads() + 8).min((descriptors * 2 / 3 / (depth + 2)).max(1));
         let held = self.held.min(descriptors.saturating_sub(tasks * (depth + 2)));
         ParallelLimits { depth, tasks, held, ..self }
     }
@@ -73,10 +74,14 @@ pub(super) struct ParallelWalk {
     limits: ParallelLimits,
     /// The pieces of the rest of the walk, in order.
     pieces: VecDeque<WalkPiece>,
-    /// The items that come before all `pieces`.
+    /// The items that come before all `pieces`: those of each piece that was the first one.
+    ready: VecDeque<Vec<WalkItem>>,
+    /// The items that come before all in `ready`.
     found: std::vec::IntoIter<WalkItem>,
-    /// Number of items in `pieces`, with one batch counted for each running piece.
+    /// Number of items in `ready` and `pieces`, with one batch counted for each running piece.
     waiting: usize,
+    /// Number of running pieces.
+    running: usize,
     /// Number of pieces to do that hold a directory open.
     held: usize,
     /// Number of pieces at the end that are known to hold no open directory.
@@ -93,8 +98,10 @@ impl ParallelWalk {
             limits: limits.for_pool(&pool),
             pool,
             pieces: VecDeque::from([WalkPiece::Todo(cursor)]),
+            ready: VecDeque::new(),
             found: Vec::new().into_iter(),
             waiting: 0,
+            running: 0,
             held: 0,
             closed: 0,
             last: None,
@@ -106,9 +113,23 @@ impl ParallelWalk {
 
     /// Takes the results of finished tasks and starts further tasks, in order: enough to keep the threads busy
     /// until the next call.
-    fn start_tasks(&mut self) {
+    pub fn start_tasks(&mut self) {
+        self.take_ready();
+        self.start_pieces();
+        self.take_ready();
+    }
+
+    /// Takes the first pieces out, as far as they are done.
+    fn take_ready(&mut self) {
+        while let Some(WalkPiece::Found(found)) = self.pieces.front_mut() {
+            self.ready.push_back(std::mem::take(found));
+            self.pieces.pop_front();
+        }
+    }
+
+    fn start_pieces(&mut self) {
         let mut at = 0;
-        while at < self.limits.tasks.min(self.pieces.len()) {
+        while at < self.pieces.len() {
             match std::mem::replace(&mut self.pieces[at], WalkPiece::Found(Vec::new())) {
                 WalkPiece::Found(found) => self.pieces[at] = WalkPiece::Found(found),
                 WalkPiece::Running(pending) => match pending.try_wait() {
@@ -116,10 +137,8 @@ impl ParallelWalk {
                     Err(pending) => self.pieces[at] = WalkPiece::Running(pending),
                 },
                 WalkPiece::Todo(cursor)
-                    if at > 0
-                        && (cursor.is_closed()
-                            || cursor.awaits_turn()
-                            || self.waiting >= self.limits.waiting) =>
+                    if at > 0 && (cursor.is_closed() || cursor.awaits_turn() || self.has_all_tasks())
+                        || self.is_far_ahead() && (at > 0 || !self.ready.is_empty()) =>
                 {
                     self.pieces[at] = WalkPiece::Todo(cursor);
                     return;
@@ -128,6 +147,17 @@ impl ParallelWalk {
             }
             at += 1;
         }
+    }
+
+    /// True if as many items wait as may.
+    fn is_far_ahead(&self) -> bool {
+        self.waiting >= self.limits.waiting
+    }
+
+    /// True if no piece but the first one may start a task. One task is left to the first piece.
+    fn has_all_tasks(&self) -> bool {
+        let is_first_running = matches!(self.pieces.front(), Some(WalkPiece::Running(_)));
+        self.running + usize::from(!is_first_running) >= self.limits.tasks
     }
 
     /// Gives the first names of `cursor`, the piece at index `at`, to a thread.
@@ -147,6 +177,7 @@ impl ParallelWalk {
         let (first, rest) = cursor.split(batch, self.dir_weight);
         self.pieces[at] = WalkPiece::Running(self.pool.run(move || first.run(batch, depth, exclude_max)));
         self.waiting += batch;
+        self.running += 1;
         if let Some(rest) = rest {
             self.insert(at + 1, rest);
         }
@@ -155,6 +186,7 @@ impl ParallelWalk {
     /// Replaces the piece at index `at` by the result of its task.
     fn done(&mut self, at: usize, part: WalkPart) {
         self.waiting = self.waiting - self.limits.batch + part.found.len();
+        self.running -= 1;
         if let Some(weight) = part.found.len().checked_div(part.opened) {
             self.dir_weight = (3 * self.dir_weight + weight).div_ceil(4);
         }
@@ -211,17 +243,18 @@ impl Iterator for ParallelWalk {
                 return Some(found);
             }
             self.start_tasks();
+            if let Some(found) = self.ready.pop_front() {
+                self.waiting -= found.len();
+                self.found = found.into_iter();
+                continue;
+            }
             match self.pieces.pop_front()? {
-                WalkPiece::Found(found) => {
-                    self.waiting -= found.len();
-                    self.found = found.into_iter();
-                }
                 WalkPiece::Running(pending) => {
                     self.pieces.push_front(WalkPiece::Found(Vec::new()));
                     self.done(0, pending.wait());
                 }
-                // Cannot happen: `start_tasks` has just started the first piece.
-                piece @ WalkPiece::Todo(_) => self.pieces.push_front(piece),
+                // Cannot happen: `start_tasks` started the first piece, or took it out.
+                piece => self.pieces.push_front(piece),
             }
         }
     }

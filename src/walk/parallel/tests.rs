@@ -86,20 +86,32 @@ proptest! {
     /// With any number of threads and any size of the parts, a parallel walk finds the same items as a walk of one
     /// cursor.
     #[test]
-    fn a_parallel_walk_finds_the_same(tree in tree(), skip_cache_dirs: bool, batch in 1usize..9) {
+    fn a_parallel_walk_finds_the_same(
+        tree in tree(),
+        skip_cache_dirs: bool,
+        batch in 1usize..9,
+        ahead in 0usize..4,
+    ) {
         let (temp, dir) = temp();
         let _sockets = make(temp.path(), &tree);
         let options = WalkOptions { skip_cache_dirs, one_file_system: true, ..Default::default() };
         let patterns = [b"a-b/c".to_vec(), b"!/c/b".to_vec()];
         let seen = |pool: Option<(usize, ParallelLimits)>| {
             let (root, excludes) = (dir.try_clone().unwrap(), Excludes::new(&patterns, b".exclude").unwrap());
-            let walk = match pool {
+            let mut walk = match pool {
                 None => Walk::new(root, excludes, options.clone()),
                 Some((threads, limits)) => {
                     Walk::within(root, excludes, options.clone(), Arc::new(Pool::new(threads).unwrap()), limits)
                 }
             };
-            walk.map(|found| format!("{found:?}")).collect::<Vec<_>>()
+            let mut found = Vec::new();
+            loop {
+                (0..ahead).for_each(|_| walk.go_ahead());
+                match walk.next() {
+                    Some(item) => found.push(format!("{item:?}")),
+                    None => return found,
+                }
+            }
         };
         as_nobody(|| {
             let expected = seen(None);
@@ -142,9 +154,38 @@ fn what_waits_and_what_is_held_open_is_bounded() {
             WalkPiece::Running(_) => SMALL.batch,
             WalkPiece::Found(found) => found.len(),
         });
-        assert_eq!(walk.waiting, waiting.sum::<usize>());
+        assert_eq!(walk.waiting, waiting.sum::<usize>() + walk.ready.iter().map(Vec::len).sum::<usize>());
     }
     assert_eq!((count, walk.waiting, walk.held), (entries, 0, 0));
+}
+
+/// The caller takes no item, and the walk goes on until the most items wait.
+#[test]
+fn a_walk_goes_ahead_of_the_caller() {
+    const LIMITS: ParallelLimits =
+        ParallelLimits { batch: 3, depth: 2, waiting: 300, exclude_file: 2, held: 8, tasks: 3 };
+    let (_temp, dir) = temp();
+    let entries = grow(&dir, 4, 5);
+    let settings = WalkSettings { root: dir, options: WalkOptions::default(), dev: 0 };
+    let cursor = Cursor::new(settings, Excludes::new(&[], b"").unwrap());
+    let mut walk = ParallelWalk::new(Arc::new(Pool::new(3).unwrap()), LIMITS, cursor);
+    let running = |walk: &ParallelWalk| {
+        walk.pieces.iter().filter(|piece| matches!(piece, WalkPiece::Running(_))).count()
+    };
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while walk.waiting < LIMITS.waiting {
+        assert!(std::time::Instant::now() < end, "{} items wait", walk.waiting);
+        walk.start_tasks();
+        assert_eq!(walk.running, running(&walk));
+        assert!(walk.running <= LIMITS.tasks, "{}", walk.running);
+    }
+    // However often it is asked to, it goes no further ahead.
+    for _ in 0..200 {
+        walk.start_tasks();
+        std::thread::sleep(std::time::Duration::from_micros(100));
+        assert!(walk.waiting < LIMITS.waiting + LIMITS.tasks * LIMITS.batch, "{}", walk.waiting);
+    }
+    assert_eq!(walk.count(), entries);
 }
 
 /// Compiled exclude files take much memory, so a walk of sibling directories holds one of them at a time.

@@ -25,7 +25,13 @@ impl StateFiles for Files {
     ) -> Result<()> {
         let gone = || Error::corrupt("find", "s.json", "it is gone");
         let bytes = self.0.get(&snapshot).filter(|bytes| bytes.len() as u64 == size).ok_or_else(gone)?;
-        read(StoredState { source: &mut &bytes[..], name: "s.json", size, compressed: false })
+        read(StoredState {
+            source: &mut &bytes[..],
+            name: "s.json",
+            size,
+            compressed: false,
+            meanwhile: &mut || (),
+        })
     }
 }
 

@@ -130,7 +130,13 @@ struct OneFile<'f> {
 impl StateFiles for OneFile<'_> {
     fn read(&mut self, _: Stamp, _: u64, read: &mut dyn FnMut(StoredState<'_>) -> Result<()>) -> Result<()> {
         let OneFile { source, name, size, compressed } = self;
-        read(StoredState { source: &mut **source, name, size: *size, compressed: *compressed })
+        read(StoredState {
+            source: &mut **source,
+            name,
+            size: *size,
+            compressed: *compressed,
+            meanwhile: &mut || (),
+        })
     }
 }
 
