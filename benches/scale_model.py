@@ -43,7 +43,7 @@ REQUESTS = {
 }
 LIST_AGAIN_SECONDS = 5  # a longer backup lists once more: RECENT in src/store/catalog.rs
 WINDOW_BYTES = 4 << 20  # of a state are read at a time
-OTHER_READS = 4  # of the restore of one file of a full, besides those of its state
+OTHER_READS = 2  # of the restore of one file of a full: the seek table of the archive, and the frame
 
 
 def reads_of_one_file(files):

@@ -44,9 +44,10 @@
  *     A call needs at most 96 KiB of the calling thread's stack, not counting
  *     the stack that its callbacks use.
  *
- * Callbacks. They run on the thread that called the operation, and never after
- *     it returned. They return IBT_CALLBACK_OK (1) to go on; 0 and negative
- *     numbers are failures and stop the operation. They must return: nothing
+ * Callbacks. They run on the thread that called the operation
+ *     (IBT_STORAGE_THREAD_SAFE is the exception), and never after it returned.
+ *     They return IBT_CALLBACK_OK (1) to go on; 0 and negative numbers are
+ *     failures and stop the operation. They must return: nothing
  *     may unwind through libibt. That excludes longjmp() and exceptions of C++;
  *     panic, runtime.Goexit and t.FailNow of Go; raise, throw, Thread#kill and
  *     Timeout of Ruby. A binding catches these, answers with a failure, and
@@ -312,6 +313,14 @@ extern "C" {
  * disk of this machine.
  */
 #define IBT_STORAGE_READS_CHEAPLY 1
+
+/**
+ * Several threads may call the functions at once, also threads that libibt
+ * starts for the time of an operation. A restore, a verify and a list then read
+ * up to eight ranges at a time. That helps where each call takes long, as over
+ * a network.
+ */
+#define IBT_STORAGE_THREAD_SAFE 2
 
 /**
  * ==== Files that fail: ibt_options_set_on_file_error() ====
@@ -1996,7 +2005,8 @@ ibt_status ibt_options_set_as_of(ibt_options *options,
 
 /**
  * The number of worker threads that an operation may start. They end before
- * the operation returns.
+ * the operation returns. Up to eight more threads read from a storage that has
+ * IBT_STORAGE_THREAD_SAFE or is a bucket.
  *
  * The operation starts fewer threads where the system refuses more of them,
  * and where the process can open fewer than 16 + 4 n file descriptors.
@@ -2481,8 +2491,11 @@ IBT_API ibt_status ibt_storage_open_default(ibt_storage **out, ibt_error **err);
  * IBT_OK from these functions. ibt_storage_fail() adds a reason.
  *
  * The functions run on the thread that called the operation, one at a time,
- * and never outside of an operation. While a function runs, the storage is
- * busy: operations and setters called with it return IBT_ERR_BUSY.
+ * and never outside of an operation. The exception is the ibt_read_at_fn of a
+ * storage with IBT_STORAGE_THREAD_SAFE: it also runs on threads of libibt,
+ * several times at once, and beside the other functions. While a function
+ * runs, the storage is busy: operations and setters called with it return
+ * IBT_ERR_BUSY.
  *
  * Since: 0.1
  */
@@ -2577,7 +2590,8 @@ ibt_status ibt_storage_set_lock(ibt_storage *storage,
 /**
  * Sets the traits of a storage: a sum of IBT_STORAGE_*, or 0. Replaces an
  * earlier sum. With IBT_DELTA_AUTO, an increment reads old contents from the
- * storage only if it has IBT_STORAGE_READS_CHEAPLY.
+ * storage only if it has IBT_STORAGE_READS_CHEAPLY. With
+ * IBT_STORAGE_THREAD_SAFE, the ibt_read_at_fn also runs on threads of libibt.
  *
  * Default: 0.
  *
@@ -2597,11 +2611,12 @@ ibt_status ibt_storage_set_traits(ibt_storage *storage,
  * people, which is copied; NULL means the system's text for os_code. The
  * operation's error contains both. Each call replaces the one before.
  *
- * Call it while a function of the storage runs, on any thread. At other times,
- * or if the function then succeeds, it has no effect. While a function runs,
- * the storage is valid also after ibt_storage_free(), for example because a
- * snapshot of it is open. `storage` may be NULL on the thread on which the
- * function runs, so a function need not know its storage.
+ * Call it while a function of the storage runs, on any thread; if several run
+ * at once (IBT_STORAGE_THREAD_SAFE), on the thread of the one that fails. At
+ * other times, or if the function then succeeds, it has no effect. While a
+ * function runs, the storage is valid also after ibt_storage_free(), for
+ * example because a snapshot of it is open. `storage` may be NULL on the
+ * thread on which the function runs, so a function need not know its storage.
  *
  * Returns IBT_OK, which is 0, so that a function can fail with `return
  * ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is a directory, or is

@@ -263,6 +263,21 @@ fn a_backup_that_takes_long_lists_the_store_before_it_writes_its_state() {
     assert_eq!(made, ["list", "read", "list", "create", "list"]);
 }
 
+/// The state, the seek table of the archive, and the frame with the file.
+#[test]
+fn a_restore_of_one_file_reads_three_times() {
+    let mut series = Series::new();
+    (0..50).for_each(|n| drop(series.write(&format!("file {n}"), noise(n, 9000))));
+    series.snapshot();
+    let options =
+        Options { paths: vec![ibt::entry::Path::new(b"file 7").unwrap()], ..series.options.clone() };
+    let dest = series.beside("dest");
+    let made = calls(Counted::of(&series), &options, |store, job| {
+        ibt::restore::restore(store, support::series::KEY, &dest, job)
+    });
+    assert_eq!(made, ["list", "read", "read", "read"]);
+}
+
 /// A list of `ibt_list_snapshots()` also looks for backups of the Python ancestor.
 #[test]
 fn a_list_of_snapshots_lists_the_store_once() {

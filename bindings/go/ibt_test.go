@@ -907,9 +907,10 @@ func TestEveryFunctionIsBound(t *testing.T) {
 	for _, word := range regexp.MustCompile(`\w+`).FindAll(sources, -1) {
 		used[string(word)] = true
 	}
-	// The binding needs none of these: the version of the header, and names of counters, which are fields in Go.
+	// The binding needs none of these: the version of the header, names of counters, which are fields in Go, and reads
+	// on several threads at once, because the panic of a callback is kept for one callback at a time.
 	for _, name := range []string{"ibt_version_number", "ibt_counter_name", "ibt_cancel_requested", "IBT_VERSION",
-		"IBT_VERSION_NUMBER", "IBT_API", "IBT_H"} {
+		"IBT_VERSION_NUMBER", "IBT_API", "IBT_H", "IBT_STORAGE_THREAD_SAFE"} {
 		used[name] = true
 	}
 	declared := regexp.MustCompile(`(?m)\b(ibt_[a-z0-9_]+)\(|^#define (IBT_[A-Z0-9_]+)`)

@@ -70,6 +70,13 @@ impl ContentCheck {
         }
     }
 
+    /// See [`Contents::reading_all`].
+    pub fn reading_all(self, reads_all: bool) -> Self {
+        let ContentCheck { archives, contents, signatures } = self;
+        let (contents, signatures) = (contents.reading_all(reads_all), signatures.reading_all(reads_all));
+        ContentCheck { archives, contents, signatures }
+    }
+
     /// The readers of contents and of signatures, for messages.
     pub fn readers(&self) -> (&Contents, &Contents) {
         (&self.contents, &self.signatures)

@@ -3,6 +3,7 @@
 //! ```text
 //! entry --> its whole copy and its deltas --> one plan, or a chain too large for memory (chain)
 //!       --> frames, fetched and decoded on other threads before they are needed (prefetch)
+//!       --> from a store that is far away: several at once (frames_ahead)
 //!       --> or out of a temporary file, for frames that were decoded twice (decoded_spool)
 //!       --> the content's bytes, in order; or in the frames' order, if that decodes fewer bytes (by_frame)
 //! ```
@@ -14,6 +15,7 @@ mod check;
 mod content_reader;
 mod decoded_spool;
 mod fetched;
+mod frames_ahead;
 mod held_frames;
 mod joined;
 mod layout;

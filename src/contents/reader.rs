@@ -20,6 +20,7 @@ use super::by_frame;
 use super::chain::{Chain, ChainBuilder};
 use super::decoded_spool::{DecodedSpool, LEN_MIN};
 use super::fetched::{FetchedContent, HELD_FRAME, Slice};
+use super::frames_ahead::FramesAhead;
 use super::joined::Joined;
 use super::layout::Layout;
 use super::prefetch::Prefetch;
@@ -90,6 +91,7 @@ pub struct Contents {
     decoded: DecodedSpool,
     /// Number of slices that [`Contents::gather`] read from `decoded`. Each of them gets another number as its id.
     alone: usize,
+    ahead: FramesAhead,
     /// Decodes frames ahead of the reader.
     pool: Option<Arc<Pool>>,
     cancel: Cancel,
@@ -110,6 +112,7 @@ impl Contents {
             frames: FrameCache::new(limits.frames),
             decoded: DecodedSpool::new(limits.decoded_max),
             alone: 0,
+            ahead: FramesAhead::default(),
             pool: None,
             cancel: Cancel::default(),
             limits,
@@ -125,6 +128,13 @@ impl Contents {
     /// Decodes frames on `pool`, as far ahead of the reader as the memory limit allows.
     pub fn with_pool(self, pool: Arc<Pool>) -> Self {
         Contents { pool: Some(pool), ..self }
+    }
+
+    /// Most of each archive will be read: the store begins to read frames ahead with the first frame of a file.
+    /// Otherwise it begins after two frames that follow each other.
+    pub fn reading_all(mut self, reads_all: bool) -> Self {
+        self.ahead.reads_all = reads_all;
+        self
     }
 
     /// Keeps frames of at most `frames` times [`FRAME_LEN`] bytes, and fetches half as many bytes ahead. For operations
@@ -380,6 +390,7 @@ impl Contents {
         let mut stored = StoredFile { store, name };
         let span = index.span(number);
         self.fetched += span.end - span.start;
+        self.ahead.fetching(stored.store, &index, (file, number));
         let loaded = index.load(&mut stored, &mut self.frames, file, number);
         let frame = loaded.map_err(|error| in_archive(error, name))?;
         let is_costly = index.is_compressed() && span.end - span.start >= LEN_MIN;

@@ -124,7 +124,8 @@ impl Userdata {
 }
 
 // SAFETY: libibt only passes the pointer to the caller's functions. The header says that an object, and with
-// it its userdata, may move between threads, and that callbacks run on the calling thread.
+// it its userdata, may move between threads, and that callbacks run on the calling thread. The one exception is a
+// function of a storage that says that several threads may call it.
 unsafe impl Send for Userdata {}
 // SAFETY: as for `Send`: no code here reads the memory that the pointer points to.
 unsafe impl Sync for Userdata {}

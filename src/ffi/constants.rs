@@ -141,6 +141,11 @@ pub const IBT_VERIFY_PRESENCE: i32 = 1;
 /// Reading a range of an object takes little time and costs no money, as from a
 /// disk of this machine.
 pub const IBT_STORAGE_READS_CHEAPLY: u32 = 1;
+/// Several threads may call the functions at once, also threads that libibt
+/// starts for the time of an operation. A restore, a verify and a list then read
+/// up to eight ranges at a time. That helps where each call takes long, as over
+/// a network.
+pub const IBT_STORAGE_THREAD_SAFE: u32 = 2;
 
 /// ==== Files that fail: ibt_options_set_on_file_error() ====
 ///

@@ -42,6 +42,11 @@ pub trait ReadAt {
     /// Reads into `buf` from `offset`; returns the number of bytes read. The number may be less than the length of
     /// `buf`. It is 0 only at or past the end of the file, or for an empty `buf`.
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize>;
+
+    /// True if a call takes long, however few bytes it reads.
+    fn is_far(&mut self) -> bool {
+        false
+    }
 }
 
 impl ReadAt for &[u8] {
@@ -62,5 +67,9 @@ impl ReadAt for Vec<u8> {
 impl<R: ReadAt + ?Sized> ReadAt for &mut R {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         (**self).read_at(offset, buf)
+    }
+
+    fn is_far(&mut self) -> bool {
+        (**self).is_far()
     }
 }

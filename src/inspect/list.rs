@@ -8,8 +8,8 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::open_selected;
 use crate::store::{
-    Catalog, KeyListing, LockMode, NEW_FULL, Need, StatelessArchives, Store, Summaries, archive_fault, lock,
-    require_existing,
+    Catalog, ComingReads, KeyListing, LockMode, NEW_FULL, Need, StatelessArchives, Store, Summaries,
+    archive_fault, lock, require_existing,
 };
 
 use crate::store::report::{
@@ -88,7 +88,7 @@ fn report_not_regular(store: &mut dyn Store, key: Option<&str>, job: &mut Job) -
     NotRegular::states(store, key)?.iter().try_for_each(|state| state.report(job))
 }
 
-/// Lists the snapshots of one key.
+/// Lists the snapshots of one key. Where the store is far away, reads several states at once.
 fn list_key(
     store: &mut dyn Store,
     catalog: Catalog,
@@ -96,7 +96,21 @@ fn list_key(
     unread: &mut Unread,
     job: &mut Job,
 ) -> Result<()> {
+    store.start_reading_ahead(job.cancel());
+    let done = list_states(store, catalog, listed, unread, job);
+    store.stop_reading_ahead();
+    done
+}
+
+fn list_states(
+    store: &mut dyn Store,
+    catalog: Catalog,
+    listed: Listed,
+    unread: &mut Unread,
+    job: &mut Job,
+) -> Result<()> {
     let files: Vec<_> = catalog.states().cloned().collect();
+    let mut coming = ComingReads::summaries(files.iter());
     let mut summaries = Summaries::default();
     let mut listing = KeyListing::new(&catalog);
     report_wrapped(catalog.wrapped_snapshots(), job)?;
@@ -104,6 +118,7 @@ fn list_key(
     let mut stateless = StatelessArchives::of(&catalog);
     for file in &files {
         job.step(file.name.as_bytes())?;
+        coming.begin(store, &file.name, 0);
         match summaries.snapshot(store, &mut listing, file) {
             Ok(state) if !job.options.accepts_labels(&state.header.labels) => stateless.add(&state),
             Ok(state) => {

@@ -62,7 +62,9 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let totals = state.trailer().totals;
     job.report.count(Counter::Entries, totals.entries);
     job.report.count(Counter::Bytes, totals.bytes);
+    store.start_reading_ahead(job.cancel());
     let built = build(store, (&mut state, &mut selection, plan), (pool, own), &mut target, job);
+    store.stop_reading_ahead();
     if job.options.dry_run {
         return built.map(drop);
     }
@@ -90,8 +92,8 @@ fn build(
     target: &mut Target,
     job: &mut Job,
 ) -> Result<LateFlags> {
-    let mut contents =
-        Contents::new(&state.trailer().archives).with_pool(pool.clone()).with_cancel(job.cancel());
+    let contents = Contents::new(&state.trailer().archives).with_pool(pool.clone()).with_cancel(job.cancel());
+    let mut contents = contents.reading_all(selection.is_whole());
     // The tree takes over the pool. If this function fails, the pool's threads end before `target` removes the new
     // tree.
     let mut tree = Tree::new(target, std::mem::take(&mut plan.names), own, (pool, &contents), job)?;

@@ -5,10 +5,12 @@
 //! of its own.
 
 use std::collections::btree_map::{BTreeMap, Entry as Slot};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::left_behind::LeftBehind;
+use super::read_ahead::ReadAhead;
 use super::{Draft, Lock, LockMode, Need, Object, Store};
 use crate::error::{Error, Kind, Result, describe};
 use crate::format::names::is_backup_file;
@@ -16,7 +18,8 @@ use crate::job::Cancel;
 
 /// A place for objects, implemented by the caller: the functions of `ibt_storage_set_*()`.
 ///
-/// All calls come from the thread that runs the operation, one at a time.
+/// All calls come from the thread that runs the operation, one at a time. If [`Backend::is_concurrent`], other threads
+/// call [`Backend::read_range`] meanwhile, several at once.
 pub trait Backend: Send + Sync + 'static {
     /// An object while it is written.
     type Stream: 'static;
@@ -46,6 +49,16 @@ pub trait Backend: Send + Sync + 'static {
     /// Reads from `offset`. May return fewer bytes than asked for; 0 bytes only at or past the end. `NotFound`
     /// if there is no object `name`. `Corrupt` if the backend finds that the bytes are damaged.
     fn read_at(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize>;
+
+    /// True if several threads may call the functions at once.
+    fn is_concurrent(&self) -> bool {
+        false
+    }
+
+    /// Like [`Backend::read_at`], for a range that will be read once, perhaps while other threads read other ranges.
+    fn read_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize> {
+        self.read_at(name, offset, buf)
+    }
 
     /// Adds every committed object whose name starts with `prefix`. May add other objects too.
     fn list(&self, prefix: &str, out: &mut Listing) -> Answer<()>;
@@ -164,11 +177,13 @@ const READ: &str = "read";
 pub struct CallbackStore<B> {
     backend: Arc<B>,
     left_behind: LeftBehind,
+    /// The ranges that the running operation reads ahead.
+    ahead: Option<ReadAhead>,
 }
 
 impl<B: Backend> CallbackStore<B> {
     pub fn new(backend: Arc<B>) -> Self {
-        CallbackStore { backend, left_behind: LeftBehind::default() }
+        CallbackStore { backend, left_behind: LeftBehind::default(), ahead: None }
     }
 }
 
@@ -195,21 +210,29 @@ impl<B: Backend> Store for CallbackStore<B> {
     }
 
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        let mut done = 0;
-        while done < buf.len() {
-            let rest = &mut buf[done..];
-            let len = rest.len();
-            let got = self.backend.read_at(name, offset.saturating_add(done as u64), rest);
-            match got.map_err(|refusal| refusal.into_error(READ, name))? {
-                0 => break,
-                got if got > len => {
-                    let detail = format!("the storage says that it read {got} bytes where {len} were asked");
-                    return Err(Error::new(Kind::Storage, READ, detail).at(name));
-                }
-                got => done += got,
-            }
-        }
-        Ok(done)
+        let CallbackStore { backend, ahead, .. } = self;
+        fill(name, offset, buf, &mut |offset, rest| {
+            let read = ahead.as_mut().and_then(|ahead| ahead.read(name, offset, rest));
+            read.unwrap_or_else(|| answered(backend.read_at(name, offset, rest), name))
+        })
+    }
+
+    fn start_reading_ahead(&mut self, cancel: &Cancel) {
+        self.ahead = self.backend.is_concurrent().then(|| ReadAhead::new(cancel));
+    }
+
+    fn read_ahead(&mut self, name: &str, range: Range<u64>) -> bool {
+        let Some(ahead) = &mut self.ahead else { return false };
+        let (backend, offset, file) = (self.backend.clone(), range.start, name.to_string());
+        ahead.begin(name, range, move |buf| {
+            fill(&file, offset, buf, &mut |offset, rest| {
+                answered(backend.read_range(&file, offset, rest), &file)
+            })
+        })
+    }
+
+    fn stop_reading_ahead(&mut self) {
+        self.ahead = None;
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
@@ -256,6 +279,34 @@ impl<B: Backend> Store for CallbackStore<B> {
     fn path_of(&self, _name: &str) -> Option<PathBuf> {
         None
     }
+}
+
+/// The error of a refused read.
+fn answered(answer: Answer<usize>, name: &str) -> Result<usize> {
+    answer.map_err(|refusal| refusal.into_error(READ, name))
+}
+
+/// Fills `buf` with `read`, which may read less, as far as the object goes. Returns the number of bytes.
+fn fill(
+    name: &str,
+    offset: u64,
+    buf: &mut [u8],
+    read: &mut dyn FnMut(u64, &mut [u8]) -> Result<usize>,
+) -> Result<usize> {
+    let mut done = 0;
+    while done < buf.len() {
+        let rest = &mut buf[done..];
+        let len = rest.len();
+        match read(offset.saturating_add(done as u64), rest)? {
+            0 => break,
+            got if got > len => {
+                let detail = format!("the storage says that it read {got} bytes where {len} were asked");
+                return Err(Error::new(Kind::Storage, READ, detail).at(name));
+            }
+            got => done += got,
+        }
+    }
+    Ok(done)
 }
 
 /// A lock on a key, released when dropped.

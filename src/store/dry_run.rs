@@ -1,5 +1,6 @@
 //! The store of a dry run: it reads from another store and stores nothing.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use super::{Draft, Lock, LockMode, Need, Object, Store};
@@ -38,6 +39,18 @@ impl Store for DryRunStore<'_> {
 
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.store.read_at(name, offset, buf)
+    }
+
+    fn start_reading_ahead(&mut self, cancel: &Cancel) {
+        self.store.start_reading_ahead(cancel);
+    }
+
+    fn read_ahead(&mut self, name: &str, range: Range<u64>) -> bool {
+        self.store.read_ahead(name, range)
+    }
+
+    fn stop_reading_ahead(&mut self) {
+        self.store.stop_reading_ahead();
     }
 
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {

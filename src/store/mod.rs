@@ -18,12 +18,14 @@ pub mod object;
 mod open;
 mod own;
 mod partial_states;
+mod read_ahead;
 pub mod report;
 mod stateless;
 mod states;
 mod summaries;
 
 use std::any::Any;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::entry::{FileType, Hash};
@@ -50,6 +52,7 @@ pub use newest::{Newest, all_damaged, far_after, newest, newest_file};
 pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
 pub use partial_states::{PartialFile, is_current};
+pub use read_ahead::ComingReads;
 pub use stateless::StatelessArchives;
 pub use states::{KeyStates, LostLayer};
 pub use summaries::Summaries;
@@ -123,6 +126,20 @@ pub trait Store {
     /// Reads into `buf` from `offset` and returns the number of bytes read. Fewer bytes than asked for mean the end
     /// of the object, 0 bytes mean that `offset` is at or past the end. `NotFound` if there is no object `name`.
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize>;
+
+    /// From now on, [`Store::read_ahead`] may begin reads on other threads, until [`Store::stop_reading_ahead`]. Reads
+    /// that have not begun when `cancel` is set are left out. A store that is called by one thread only, or that is a
+    /// directory, reads nothing ahead.
+    fn start_reading_ahead(&mut self, _cancel: &Cancel) {}
+
+    /// Begins to read a range that [`Store::read_at`] will be asked for soon. False if the store does not, for now or
+    /// for ever: the range is then read when it is needed.
+    fn read_ahead(&mut self, _name: &str, _range: Range<u64>) -> bool {
+        false
+    }
+
+    /// Ends the threads of [`Store::read_ahead`]. Waits for the reads that have begun.
+    fn stop_reading_ahead(&mut self) {}
 
     /// Begins an object that stays invisible until [`Draft::publish`]. Dropping the draft discards the object.
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>>;
@@ -267,6 +284,10 @@ pub struct StoredFile<'a> {
 impl ReadAt for StoredFile<'_> {
     fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
         self.store.read_at(self.name, offset, buf)
+    }
+
+    fn is_far(&mut self) -> bool {
+        self.store.reads_cheaply().is_ok_and(|cheaply| !cheaply)
     }
 }
 

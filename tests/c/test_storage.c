@@ -3,7 +3,9 @@
 
 #include "../../examples-c/memory_storage.c"
 
+#include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 
 static void test_setters_refuse(void)
 {
@@ -22,7 +24,8 @@ static void test_setters_refuse(void)
     CHECK_INT(ibt_storage_set_delete(own, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_lock(own, memory_lock, NULL), IBT_ERR_INVALID_ARG);
     CHECK_INT(ibt_storage_set_lock(own, NULL, memory_unlock), IBT_ERR_INVALID_ARG);
-    CHECK_INT(ibt_storage_set_traits(own, 2), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_traits(own, 4), IBT_ERR_INVALID_ARG);
+    CHECK_INT(ibt_storage_set_traits(own, IBT_STORAGE_READS_CHEAPLY | IBT_STORAGE_THREAD_SAFE), IBT_OK);
     CHECK_INT(ibt_storage_set_traits(own, IBT_STORAGE_READS_CHEAPLY), IBT_OK);
     CHECK_INT(ibt_storage_set_traits(own, 0), IBT_OK);
     CHECK_INT(ibt_storage_fail(own, 5, "nobody listens"), IBT_OK);
@@ -277,6 +280,88 @@ static void test_lock_wait(void)
     ibt_storage_free(storage);
 }
 
+/* ---- Functions on several threads ---- */
+
+static pthread_mutex_t counting = PTHREAD_MUTEX_INITIALIZER;
+static pthread_t caller;
+static int running, most_running, on_other_threads;
+
+static void count_running(int change)
+{
+    pthread_mutex_lock(&counting);
+    running += change;
+    most_running = running > most_running ? running : most_running;
+    on_other_threads += change > 0 && !pthread_equal(pthread_self(), caller);
+    pthread_mutex_unlock(&counting);
+}
+
+/* Takes as long as a read over a network. */
+static int32_t slow_read(void *ud, const char *name, uint64_t offset, uint8_t *buf, size_t len, size_t *got)
+{
+    struct timespec pause = {0, 20 * 1000 * 1000};
+    int32_t answer;
+
+    count_running(1);
+    nanosleep(&pause, NULL);
+    answer = memory_read_at(ud, name, offset, buf, len, got);
+    count_running(-1);
+    return answer;
+}
+
+/* Fails in the middle of archives, with the offset as the reason; the other reads run meanwhile. */
+static int32_t slow_failing_read(void *ud, const char *name, uint64_t offset, uint8_t *buf, size_t len,
+                                 size_t *got)
+{
+    int32_t answer = slow_read(ud, name, offset, buf, len, got);
+    char reason[64];
+
+    if (strstr(name, ".full.") == NULL || offset < (8 << 20) || len < (1 << 20))
+        return answer;
+    snprintf(reason, sizeof reason, "no line for %llu", (unsigned long long)offset);
+    CHECK_INT(ibt_storage_fail(watched.handle, EIO, reason), IBT_OK);
+    return IBT_CALLBACK_FAILED;
+}
+
+static void test_concurrent_reads(void)
+{
+    ibt_storage *storage = watch();
+    ibt_error *err;
+
+    make_dir("large");
+    write_random("large/a", 20 << 20, 7);
+    write_random("large/b", 3 << 20, 8);
+    CHECK_INT(told(ibt_full_backup(storage, "large", NULL, NULL, &err), &err), IBT_OK);
+    caller = pthread_self();
+    ibt_storage_set_reader(storage, slow_read);
+
+    /* Without the trait every call comes from this thread. */
+    CHECK_INT(told(ibt_restore(storage, "large", "dest", NULL, NULL, &err), &err), IBT_OK);
+    CHECK(same_trees("large", "dest"));
+    CHECK_INT(most_running, 1);
+    CHECK_INT(on_other_threads, 0);
+    remove_tree("dest");
+
+    CHECK_INT(ibt_storage_set_traits(storage, IBT_STORAGE_THREAD_SAFE), IBT_OK);
+    CHECK_INT(told(ibt_restore(storage, "large", "dest", NULL, NULL, &err), &err), IBT_OK);
+    CHECK(same_trees("large", "dest"));
+    CHECK(most_running > 1);
+    CHECK(on_other_threads > 1);
+    remove_tree("dest");
+    most_running = 0;
+    CHECK_INT(told(ibt_verify(storage, NULL, NULL, NULL, &err), &err), IBT_OK);
+    CHECK(most_running > 1);
+
+    ibt_storage_set_reader(storage, slow_failing_read);
+    CHECK_INT(ibt_restore(storage, "large", "dest", NULL, NULL, &err), IBT_ERR_STORAGE);
+    CHECK_INT(ibt_error_os_code(err), EIO);
+    CHECK_HAS(ibt_error_message(err), ": no line for ");
+    CHECK(!exists("dest"));
+    CHECK_INT(running, 0);
+    ibt_error_free(err);
+    ibt_storage_free(storage);
+    CHECK_INT(watched.destroyed, 1);
+}
+
 int main(void)
 {
     check_begin();
@@ -289,6 +374,7 @@ int main(void)
     test_freed_while_in_use();
     test_claims();
     test_lock_wait();
+    test_concurrent_reads();
     ibt_storage_free(memory_storage_new());
     return check_end();
 }

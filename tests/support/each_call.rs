@@ -86,6 +86,14 @@ impl Store for EachCall {
         self.call("read", |store| store.read_at(name, offset, buf))
     }
 
+    fn start_reading_ahead(&mut self, _cancel: &Cancel) {}
+
+    fn read_ahead(&mut self, _name: &str, _range: std::ops::Range<u64>) -> bool {
+        false
+    }
+
+    fn stop_reading_ahead(&mut self) {}
+
     fn create(&mut self, name: &str) -> Result<Box<dyn Draft>> {
         let inner = self.call("create", |store| store.create(name))?;
         Ok(Box::new(EachDraft { inner, decide: Rc::clone(&self.decide) }))

@@ -51,6 +51,12 @@ macro_rules! forward {
         fn watch(&mut self, cancel: &ibt::job::Cancel) {
             self.$inner.watch(cancel);
         }
+        // A store that reads ahead would pass by the function `read_at` of the outer store.
+        fn start_reading_ahead(&mut self, _cancel: &ibt::job::Cancel) {}
+        fn read_ahead(&mut self, _name: &str, _range: std::ops::Range<u64>) -> bool {
+            false
+        }
+        fn stop_reading_ahead(&mut self) {}
         fn has_locks(&self) -> bool {
             self.$inner.has_locks()
         }

@@ -98,7 +98,8 @@ class Binding(unittest.TestCase):
             "CALLBACK_OK": _constants.CALLBACK_OK, "CALLBACK_FAILED": _constants.CALLBACK_FAILED,
             "CALLBACK_STOP": ibt.STOP.value, "DIR_MUST_EXIST": _constants.DIR_MUST_EXIST,
             "DIR_READ_ONLY": _constants.DIR_READ_ONLY, "DIR_CREATE_PARENTS": _constants.DIR_CREATE_PARENTS,
-            "STORAGE_READS_CHEAPLY": _constants.STORAGE_READS_CHEAPLY, "PART_SIZE_MIN": ibt.PART_SIZE_MIN,
+            "STORAGE_READS_CHEAPLY": _constants.STORAGE_READS_CHEAPLY,
+            "STORAGE_THREAD_SAFE": _constants.STORAGE_THREAD_SAFE, "PART_SIZE_MIN": ibt.PART_SIZE_MIN,
         }, {name: defined[name] for name in rest})
 
     def test_names_of_numbers(self):

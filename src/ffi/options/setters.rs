@@ -297,7 +297,8 @@ pub unsafe extern "C" fn ibt_options_set_as_of(
 }
 
 /// The number of worker threads that an operation may start. They end before
-/// the operation returns.
+/// the operation returns. Up to eight more threads read from a storage that has
+/// IBT_STORAGE_THREAD_SAFE or is a bucket.
 ///
 /// The operation starts fewer threads where the system refuses more of them,
 /// and where the process can open fewer than 16 + 4 n file descriptors.

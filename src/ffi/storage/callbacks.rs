@@ -11,7 +11,7 @@ use crate::store::callbacks::{Answer, Backend, Listing, Refusal};
 
 use super::super::args::c_string;
 use super::super::callback::{Userdata, ibt_destroy_fn};
-use super::super::constants::IBT_STORAGE_READS_CHEAPLY;
+use super::super::constants::{IBT_STORAGE_READS_CHEAPLY, IBT_STORAGE_THREAD_SAFE};
 use super::list::ibt_list;
 
 /// Begins to write an object named `name`. Its size is unknown, and nobody sees
@@ -138,8 +138,15 @@ pub(super) struct StorageFunctions {
     userdata: Userdata,
     /// Changes only while no operation runs.
     table: Mutex<FunctionTable>,
-    /// The reason that the running function gave for its failure.
+    /// The reason that another thread gave for the failure of the running function.
     reason: Mutex<Option<FailureReason>>,
+}
+
+/// A function of a storage that runs on this thread.
+struct RunningFunction {
+    storage: *const StorageFunctions,
+    /// The reason that it gave for its failure.
+    reason: Option<FailureReason>,
 }
 
 /// The arguments of `ibt_storage_fail`.
@@ -149,19 +156,20 @@ pub(super) struct FailureReason {
 }
 
 thread_local! {
-    /// The storages whose functions run on this thread. The last one runs now: a function may call an operation that
-    /// calls the functions of another storage.
-    static RUNNING: RefCell<Vec<*const StorageFunctions>> = const { RefCell::new(Vec::new()) };
+    /// The functions that run on this thread. The last one runs now: a function may call an operation that calls the
+    /// functions of another storage.
+    static RUNNING: RefCell<Vec<RunningFunction>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Gives the reason to the function of a storage that runs on this thread. False if none runs.
 pub(super) fn fail_running(reason: FailureReason) -> bool {
-    let running = RUNNING.with(|running| running.borrow().last().copied());
-    let Some(functions) = running else { return false };
-    // SAFETY: `StorageFunctions::call` borrows the value further down this thread's stack, and removes the pointer
-    // before it returns.
-    *unsafe { &*functions }.reason() = Some(reason);
-    true
+    RUNNING.with(|running| match running.borrow_mut().last_mut() {
+        Some(running) => {
+            running.reason = Some(reason);
+            true
+        }
+        None => false,
+    })
 }
 
 impl StorageFunctions {
@@ -177,7 +185,7 @@ impl StorageFunctions {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn reason(&self) -> MutexGuard<'_, Option<FailureReason>> {
+    fn reason(&self) -> MutexGuard<'_, Option<FailureReason>> {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -186,17 +194,35 @@ impl StorageFunctions {
         of(&self.table()).ok_or_else(|| Refusal::of(Kind::Unsupported))
     }
 
+    /// Gives the reason to the function of this storage that runs on this thread. If there is none, to the one that
+    /// runs on another thread.
+    pub(super) fn fail(&self, reason: FailureReason) {
+        let left = RUNNING.with(|running| {
+            let mut running = running.borrow_mut();
+            match running.iter_mut().rev().find(|running| ptr::eq(running.storage, self)) {
+                Some(running) => {
+                    running.reason = Some(reason);
+                    None
+                }
+                None => Some(reason),
+            }
+        });
+        if left.is_some() {
+            *self.reason() = left;
+        }
+    }
+
     /// Calls a function with the userdata. No mutex is held during the call, because the function may call
     /// libibt.
     fn call(&self, function: impl FnOnce(*mut c_void) -> i32) -> Answer<()> {
         *self.reason() = None;
-        RUNNING.with(|running| running.borrow_mut().push(self));
+        RUNNING.with(|running| running.borrow_mut().push(RunningFunction { storage: self, reason: None }));
         let status = function(self.userdata.pointer());
-        RUNNING.with(|running| running.borrow_mut().pop());
+        let own = RUNNING.with(|running| running.borrow_mut().pop()).and_then(|running| running.reason);
         if status > 0 {
             return Ok(());
         }
-        let reason = self.reason().take();
+        let reason = own.or_else(|| self.reason().take());
         let (os_code, reason) = reason.map_or((0, None), |reason| (reason.os_code, reason.text));
         Err(Refusal { status, os_code, reason })
     }
@@ -271,6 +297,10 @@ impl Backend for StorageFunctions {
 
     fn reads_cheaply(&self) -> bool {
         self.table().traits.unwrap_or(0) & IBT_STORAGE_READS_CHEAPLY != 0
+    }
+
+    fn is_concurrent(&self) -> bool {
+        self.table().traits.unwrap_or(0) & IBT_STORAGE_THREAD_SAFE != 0
     }
 
     fn has_locks(&self) -> bool {

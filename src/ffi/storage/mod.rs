@@ -55,6 +55,15 @@ pub struct ibt_storage {
     functions: Option<Arc<StorageFunctions>>,
 }
 
+/// Ends the threads that read ahead, also if the operation panics.
+struct EndOfReading<'s>(&'s mut dyn Store);
+
+impl Drop for EndOfReading<'_> {
+    fn drop(&mut self) {
+        self.0.stop_reading_ahead();
+    }
+}
+
 impl ibt_storage {
     pub(super) fn new(store: impl Store + Send + 'static) -> Self {
         ibt_storage::of_boxed(Box::new(store))
@@ -97,7 +106,7 @@ impl ibt_storage {
         match self.store.try_lock() {
             Ok(held) => Some(held),
             Err(TryLockError::WouldBlock) => None,
-            // A store has no state in memory that a panic could leave inconsistent.
+            // What a panic could leave behind in memory, the threads that read ahead, ended with the call.
             Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
         }
     }
@@ -112,7 +121,8 @@ impl ibt_storage {
         match self.try_lock() {
             Some(mut held) => {
                 held.watch(cancel);
-                body(&mut **held)
+                let reading = EndOfReading(&mut **held);
+                body(&mut *reading.0)
             }
             None => Err(Error::new(Kind::Busy, doing, HANDLE_IN_USE)),
         }
@@ -257,8 +267,11 @@ pub unsafe extern "C" fn ibt_storage_open_default(
 /// IBT_OK from these functions. ibt_storage_fail() adds a reason.
 ///
 /// The functions run on the thread that called the operation, one at a time,
-/// and never outside of an operation. While a function runs, the storage is
-/// busy: operations and setters called with it return IBT_ERR_BUSY.
+/// and never outside of an operation. The exception is the ibt_read_at_fn of a
+/// storage with IBT_STORAGE_THREAD_SAFE: it also runs on threads of libibt,
+/// several times at once, and beside the other functions. While a function
+/// runs, the storage is busy: operations and setters called with it return
+/// IBT_ERR_BUSY.
 ///
 /// Since: 0.1
 #[unsafe(no_mangle)]

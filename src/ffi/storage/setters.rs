@@ -122,7 +122,8 @@ pub unsafe extern "C" fn ibt_storage_set_lock(
 
 /// Sets the traits of a storage: a sum of IBT_STORAGE_*, or 0. Replaces an
 /// earlier sum. With IBT_DELTA_AUTO, an increment reads old contents from the
-/// storage only if it has IBT_STORAGE_READS_CHEAPLY.
+/// storage only if it has IBT_STORAGE_READS_CHEAPLY. With
+/// IBT_STORAGE_THREAD_SAFE, the ibt_read_at_fn also runs on threads of libibt.
 ///
 /// Default: 0.
 ///
@@ -136,7 +137,8 @@ pub unsafe extern "C" fn ibt_storage_set_traits(storage: *mut ibt_storage, trait
     guard!(IBT_ERR_PANIC, {
         // SAFETY: NULL, or a storage of the caller.
         let storage = unsafe { Handle::new(storage) };
-        let known = (traits & !IBT_STORAGE_READS_CHEAPLY == 0).then_some(traits);
+        let all = IBT_STORAGE_READS_CHEAPLY | IBT_STORAGE_THREAD_SAFE;
+        let known = (traits & !all == 0).then_some(traits);
         set(storage, known, |table| &mut table.traits)
     })
 }
@@ -146,11 +148,12 @@ pub unsafe extern "C" fn ibt_storage_set_traits(storage: *mut ibt_storage, trait
 /// people, which is copied; NULL means the system's text for os_code. The
 /// operation's error contains both. Each call replaces the one before.
 ///
-/// Call it while a function of the storage runs, on any thread. At other times,
-/// or if the function then succeeds, it has no effect. While a function runs,
-/// the storage is valid also after ibt_storage_free(), for example because a
-/// snapshot of it is open. `storage` may be NULL on the thread on which the
-/// function runs, so a function need not know its storage.
+/// Call it while a function of the storage runs, on any thread; if several run
+/// at once (IBT_STORAGE_THREAD_SAFE), on the thread of the one that fails. At
+/// other times, or if the function then succeeds, it has no effect. While a
+/// function runs, the storage is valid also after ibt_storage_free(), for
+/// example because a snapshot of it is open. `storage` may be NULL on the
+/// thread on which the function runs, so a function need not know its storage.
 ///
 /// Returns IBT_OK, which is 0, so that a function can fail with `return
 /// ibt_storage_fail(...)`. IBT_ERR_INVALID_ARG if storage is a directory, or is
@@ -174,7 +177,7 @@ pub unsafe extern "C" fn ibt_storage_fail(
         };
         match &storage.functions {
             Some(functions) => {
-                *functions.reason() = Some(reason);
+                functions.fail(reason);
                 IBT_OK
             }
             None => IBT_ERR_INVALID_ARG,

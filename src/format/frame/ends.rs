@@ -43,10 +43,7 @@ impl<'s> StreamEnds<'s> {
     /// Reads the end of a file of `size` stored bytes. `None` if the file has no seek table, because another tool
     /// compressed it: then it can only be read from start to end. Errors name the file `name`.
     pub fn open(source: &'s mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Option<Self>> {
-        let start = size.saturating_sub(TAIL);
-        let mut bytes = zeros(name, (size - start) as usize)?;
-        read_full(source, name, start, &mut bytes)?;
-        let mut file = TailInMemory { source, start, bytes };
+        let mut file = TailInMemory::read(source, name, size, TAIL)?;
         if !compressed {
             return Ok(Some(StreamEnds { file, frames: None, size }));
         }
@@ -95,11 +92,22 @@ impl<'s> StreamEnds<'s> {
 }
 
 /// A file whose last bytes are in memory.
-struct TailInMemory<'s> {
+pub(super) struct TailInMemory<'s> {
     source: &'s mut dyn ReadAt,
     /// The offset of `bytes` in the file.
     start: u64,
     bytes: Vec<u8>,
+}
+
+impl<'s> TailInMemory<'s> {
+    /// Reads the last `len` bytes of a file of `size` bytes, or all if there are fewer. `Corrupt` if the file is
+    /// shorter.
+    pub fn read(source: &'s mut dyn ReadAt, name: &str, size: u64, len: u64) -> Result<Self> {
+        let start = size.saturating_sub(len);
+        let mut bytes = zeros(name, (size - start) as usize)?;
+        read_full(source, name, start, &mut bytes)?;
+        Ok(TailInMemory { source, start, bytes })
+    }
 }
 
 impl ReadAt for TailInMemory<'_> {

@@ -5,10 +5,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::ends::TailInMemory;
 use super::table::{self, Starts, read_full};
 use super::{Frame, FrameCache, SHORT_FRAME_LEN};
 use crate::error::{Error, Kind, Result};
 use crate::format::ReadAt;
+
+/// Bytes at the end of a file that are read with one call: the table of about 500 frames, which may hold 2 GB. The rest
+/// of a longer table is read after that.
+const TABLE_LEN: u64 = 4096;
 
 /// The checked seek table of one file. It never changes, so threads may share it through an `Arc`.
 #[derive(Debug)]
@@ -37,7 +42,13 @@ impl FrameIndex {
     /// Reads and checks the seek table of a file of `size` stored bytes. Errors name the file `name`.
     pub fn open(source: &mut dyn ReadAt, name: &str, size: u64, compressed: bool) -> Result<Self> {
         let frames = match compressed {
-            true => Frames::Zstd(table::read(source, name, size)?),
+            true => {
+                // Where each call takes long, one call reads the table, and some bytes before it.
+                Frames::Zstd(match source.is_far() {
+                    true => table::read(&mut TailInMemory::read(source, name, size, TABLE_LEN)?, name, size)?,
+                    false => table::read(source, name, size)?,
+                })
+            }
             false => Frames::Plain(size),
         };
         Ok(FrameIndex { name: name.into(), frames })

@@ -6,17 +6,21 @@ use std::collections::HashMap;
 use crate::contents::{RightContents, StateArchives};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveFile, FrameIndex};
+use crate::format::{ArchiveFile, FrameIndex, ReadAt};
 use crate::job::{Counter, Job, VerifyScope};
-use crate::store::{NEW_FULL, Store, StoredFile, archive_fault};
+use crate::store::{ComingReads, NEW_FULL, Store, StoredFile, archive_fault};
 
 /// Number of stored bytes read at a time.
 const BLOCK: usize = 1 << 20;
+/// The bytes at the end of a file that are kept while it is read. Usually they contain its seek table.
+const TAIL: usize = 4096;
 
 /// The results for the files of one key.
 #[derive(Default)]
 pub struct KnownBytes {
     files: HashMap<String, CheckedFile>,
+    /// The files that are not read yet.
+    coming: ComingReads,
     /// Contents and signatures.
     pub right: RightContents,
 }
@@ -40,6 +44,12 @@ pub struct FileCheck {
 }
 
 impl KnownBytes {
+    /// The files that [`KnownBytes::file`] is called for next, in this order.
+    pub fn plan<'f>(&mut self, files: impl Iterator<Item = &'f ArchiveFile>) {
+        let unread = files.filter(|file| !self.files.contains_key(&file.name));
+        self.coming = ComingReads::of(unread.map(|file| (file.name.clone(), 0..file.size)));
+    }
+
     /// Compares a file of the archives of a state, by its number, with its size and digest there. Reads the file if it
     /// was not read before; unless everything is verified, only its index, or only one byte if `listed`, its size in
     /// the list of the store, is not the recorded one. An error ends the verify.
@@ -53,10 +63,10 @@ impl KnownBytes {
         let wanted = archives.file(number)?;
         if !self.files.contains_key(&wanted.name) {
             let stored = match job.options.verify {
-                VerifyScope::Contents => CheckedFile::read(store, wanted, job)?,
+                VerifyScope::Contents => CheckedFile::read(store, wanted, listed, &mut self.coming, job)?,
                 VerifyScope::Presence => CheckedFile::look_up(store, wanted, listed)?,
                 VerifyScope::Part { .. } => {
-                    CheckedFile::look_up(store, wanted, listed)?.open(store, wanted)?
+                    CheckedFile::look_up(store, wanted, listed)?.open(store, wanted, &[])?
                 }
             };
             self.files.insert(wanted.name.clone(), stored);
@@ -80,9 +90,19 @@ impl KnownBytes {
 
 impl CheckedFile {
     /// Reads a file. An error ends the verify.
-    fn read(store: &mut dyn Store, wanted: &ArchiveFile, job: &mut Job) -> Result<Self> {
-        let whole = read_whole(store, wanted, job)?;
-        CheckedFile { whole, opens: Ok(wanted.stream) }.open(store, wanted)
+    fn read(
+        store: &mut dyn Store,
+        wanted: &ArchiveFile,
+        listed: Option<u64>,
+        coming: &mut ComingReads,
+        job: &mut Job,
+    ) -> Result<Self> {
+        let mut tail = Vec::new();
+        let whole = read_whole(store, wanted, listed, (coming, &mut tail), job)?;
+        if !matches!(whole, Ok((size, _)) if size == wanted.size) {
+            tail.clear();
+        }
+        CheckedFile { whole, opens: Ok(wanted.stream) }.open(store, wanted, &tail)
     }
 
     /// Looks whether a file is there with its size, and takes its digest and its stream for granted. If its `listed`
@@ -106,9 +126,11 @@ impl CheckedFile {
         Ok(CheckedFile { whole, opens: Ok(wanted.stream) })
     }
 
-    /// Reads the index of a file that is whole. An error ends the verify.
-    fn open(self, store: &mut dyn Store, wanted: &ArchiveFile) -> Result<Self> {
-        let mut file = StoredFile { store, name: &wanted.name };
+    /// Reads the index of a file that is whole. `tail` has the last bytes of the file, as far as they are known. An
+    /// error ends the verify.
+    fn open(self, store: &mut dyn Store, wanted: &ArchiveFile, tail: &[u8]) -> Result<Self> {
+        let start = wanted.size.saturating_sub(tail.len() as u64);
+        let mut file = KnownTail { file: StoredFile { store, name: &wanted.name }, start, tail };
         let opened = match &self.whole {
             Ok(_) => FrameIndex::open(&mut file, &wanted.name, wanted.size, wanted.compressed()),
             Err(error) => Err(error.clone()),
@@ -127,17 +149,47 @@ fn wanted_fault(wanted: &ArchiveFile, found: Option<u64>) -> Option<Error> {
     Some(Error::new(kind, "verify", format!("{what}; {NEW_FULL}")).at(&wanted.name))
 }
 
-/// Reads a stored file to its end. The outer error ends the verify. The progress always advances by the
-/// size that the state names.
-fn read_whole(store: &mut dyn Store, wanted: &ArchiveFile, job: &mut Job) -> Result<Result<(u64, Hash)>> {
+/// A stored file whose last bytes are in memory.
+struct KnownTail<'f> {
+    file: StoredFile<'f>,
+    /// The offset of `tail` in the file.
+    start: u64,
+    tail: &'f [u8],
+}
+
+impl ReadAt for KnownTail<'_> {
+    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        match offset.checked_sub(self.start).filter(|_| !self.tail.is_empty()) {
+            Some(offset) => self.tail.read_at(offset, buf),
+            None => self.file.read_at(offset, buf),
+        }
+    }
+}
+
+/// Reads a stored file to its end, and puts its last [`TAIL`] bytes into `tail`. The end is where the state and the
+/// list of the store (`listed`) say. If these differ, it is where the store has no more bytes. The outer error ends the
+/// verify. The progress always advances by the size that the state names.
+fn read_whole(
+    store: &mut dyn Store,
+    wanted: &ArchiveFile,
+    listed: Option<u64>,
+    (coming, tail): (&mut ComingReads, &mut Vec<u8>),
+    job: &mut Job,
+) -> Result<Result<(u64, Hash)>> {
     let mut hasher = blake3::Hasher::new();
     let mut buf = vec![0; BLOCK];
     let mut size = 0;
+    let end = listed.filter(|listed| *listed == wanted.size).unwrap_or(u64::MAX);
     let whole = loop {
-        match store.read_at(&wanted.name, size, &mut buf) {
+        coming.begin(store, &wanted.name, size);
+        let want = (end - size).min(BLOCK as u64) as usize;
+        let read = if want == 0 { Ok(0) } else { store.read_at(&wanted.name, size, &mut buf[..want]) };
+        match read {
             Ok(0) => break Ok((size, hasher.finalize().into())),
             Ok(got) => {
                 hasher.update(&buf[..got]);
+                tail.extend_from_slice(&buf[got.saturating_sub(TAIL)..got]);
+                tail.drain(..tail.len().saturating_sub(TAIL));
                 job.report.count(Counter::BytesRead, got as u64);
                 job.advance((got as u64).min(wanted.size.saturating_sub(size)))?;
                 size += got as u64;

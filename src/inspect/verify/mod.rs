@@ -25,8 +25,8 @@ use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, VerifyScope}
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 use crate::store::{
-    Catalog, KeyListing, KeyStates, LockMode, Need, StateFile, StatelessArchives, Store, StoredFile,
-    Summaries, check_expected, lock, require_existing,
+    Catalog, ComingReads, KeyListing, KeyStates, LockMode, Need, StateFile, StatelessArchives, Store,
+    StoredFile, Summaries, check_expected, lock, require_existing,
 };
 
 use crate::store::report::{
@@ -107,6 +107,20 @@ fn verify_key(
             state_files(catalog)
         }
     };
+    store.start_reading_ahead(job.cancel());
+    let checked = verify_states(store, catalog, states, (selects, listed), unread, job);
+    store.stop_reading_ahead();
+    checked
+}
+
+fn verify_states(
+    store: &mut dyn Store,
+    catalog: &Catalog,
+    states: Vec<StateFile>,
+    (selects, listed): (bool, Listed),
+    unread: &mut Unread,
+    job: &mut Job,
+) -> Result<()> {
     let (states, entries, bytes) = scan(store, catalog, states, (selects, listed), unread, job)?;
     job.phase(Phase::Verify, entries, bytes)?;
     let pool = Pool::start(job.options.threads)?;
@@ -143,9 +157,11 @@ fn scan(
     let mut files_to_read: HashMap<String, u64> = HashMap::new();
     let add = u64::saturating_add;
     let mut stateless = StatelessArchives::of(catalog);
+    let mut coming = ComingReads::of(states.iter().map(|state| (state.name.clone(), 0..state.size)));
     let (mut right, mut entries, mut bytes) = (Vec::with_capacity(states.len()), 0u64, 0u64);
     for file in states {
         job.step(file.name.as_bytes())?;
+        coming.begin(store, &file.name, 0);
         let mut stored = StoredFile { store, name: &file.name };
         let verified = StateSummary::verify(&mut stored, &file.name, file.size, file.compressed);
         let snapshot = verified.and_then(|summary| {
@@ -263,7 +279,12 @@ impl<'a, 'j> SnapshotCheck<'a, 'j> {
         // Checked again, because the state's file was read again.
         check_expected(&summary.trailer.tree, &file.name, self.job)?;
         let check = ContentCheck::new(&summary.trailer.archives, self.pool, self.job.cancel());
+        let reads_all = self.job.options.verify == VerifyScope::Contents;
+        let check = check.reading_all(reads_all);
         let archives = check.readers().0.archives().clone();
+        if reads_all {
+            self.known.plan(archives.files());
+        }
         let files = (0..).zip(archives.files()).map(|(number, file)| {
             let listed = catalog.size_of(&file.name);
             Ok((self.known.file(store, (&archives, number), listed, self.job)?, false))

@@ -93,6 +93,14 @@ impl Backend for BucketBackend {
         self.reads.read(&self.path(name)?, offset, buf, &self.bucket, &self.network)
     }
 
+    fn is_concurrent(&self) -> bool {
+        true
+    }
+
+    fn read_range(&self, name: &str, offset: u64, buf: &mut [u8]) -> Answer<usize> {
+        self.reads.read_range(&self.path(name)?, offset, buf, &self.bucket, &self.network)
+    }
+
     /// Reads the names in pages of at most 1,000. Keys with a further `/` are not backup files, and are not read.
     fn list(&self, prefix: &str, out: &mut Listing) -> Answer<()> {
         let whole = format!("{}{prefix}", self.prefix);

@@ -19,6 +19,9 @@ const WINDOW_MAX: u64 = 4 << 20;
 
 /// Windows in memory: those of the states and archives that are read in turns.
 const WINDOWS: usize = 8;
+/// A range of at most this length that is read ahead becomes a window: it may be a whole state or a short archive,
+/// which is read again soon.
+const KEPT_MAX: u64 = 1 << 20;
 
 /// Bytes that were fetched. Objects never change, but they may be removed: the windows are forgotten when a call of the
 /// library begins, and when this storage writes or deletes.
@@ -78,13 +81,41 @@ impl ReadWindows {
         let from = window.bytes.get((offset - window.start) as usize..).unwrap_or_default();
         let len = from.len().min(buf.len());
         buf[..len].copy_from_slice(&from[..len]);
-        // The window used last is the last one.
-        if windows.len() == WINDOWS {
-            windows.remove(0);
-        }
-        windows.push(window);
+        keep(&mut windows, window);
         Ok(len)
     }
+
+    /// Reads a range with a request of its own, while other threads read too. Fewer bytes mean the end of the object.
+    /// Keeps a range of at most [`KEPT_MAX`] bytes.
+    pub fn read_range(
+        &self,
+        path: &Path,
+        offset: u64,
+        buf: &mut [u8],
+        bucket: &BucketClient,
+        network: &Network,
+    ) -> Answer<usize> {
+        let is_kept = (buf.len() as u64) <= KEPT_MAX;
+        // One more byte tells whether the object ends here.
+        let wanted = buf.len() as u64 + u64::from(is_kept);
+        let bytes = network.run(get(bucket, path, offset, wanted))?;
+        let len = bytes.len().min(buf.len());
+        buf[..len].copy_from_slice(&bytes[..len]);
+        if is_kept {
+            let is_last = (bytes.len() as u64) < wanted;
+            let window = ReadWindow { path: path.clone(), start: offset, bytes, is_last, next: None };
+            keep(&mut lock(&self.0), window);
+        }
+        Ok(len)
+    }
+}
+
+/// Adds a window. The window that was used last is the last one.
+fn keep(windows: &mut Vec<ReadWindow>, window: ReadWindow) {
+    if windows.len() == WINDOWS {
+        windows.remove(0);
+    }
+    windows.push(window);
 }
 
 /// Fetches the window at `offset`, for a read of `wanted` bytes. `before` is the window that ends there.
@@ -96,7 +127,9 @@ fn fetch(
     bucket: &BucketClient,
     network: &Network,
 ) -> Answer<ReadWindow> {
-    let grown = before.as_ref().map_or(WINDOW_MIN, |window| (2 * window.bytes.len() as u64).min(WINDOW_MAX));
+    let grown = before
+        .as_ref()
+        .map_or(WINDOW_MIN, |window| (2 * window.bytes.len() as u64).clamp(WINDOW_MIN, WINDOW_MAX));
     let (len, bytes) = match before.and_then(|window| window.next) {
         Some(request) => (WINDOW_MAX, network.wait(request)?),
         None => {

@@ -195,7 +195,7 @@ module Ibt
     # What a verify checks.
     VERIFY = { contents: 0, presence: 1 }.freeze
     # Traits of a storage.
-    STORAGE = { reads_cheaply: 1 }.freeze
+    STORAGE = { reads_cheaply: 1, thread_safe: 2 }.freeze
     # Policies for files that fail.
     ON_ERROR = { skip: 0, stop: 1 }.freeze
     # Policies for existing files.
