@@ -155,7 +155,9 @@ pub fn as_ordinary_user(test: &str) -> bool {
     let test = thread.name().filter(|name| name.ends_with(test)).unwrap_or(test);
     let place = tempfile::tempdir().unwrap();
     let binary = place.path().join("test");
-    fs::copy(std::env::current_exe().unwrap(), &binary).unwrap();
+    // Another process writes the copy. If this one did, a child that another test starts at that moment would have the
+    // file open for writing, and nobody could execute it.
+    run(Command::new("cp").arg(std::env::current_exe().unwrap()).arg(&binary));
     let room = place.path().join("tmp");
     fs::create_dir(&room).unwrap();
     for (path, mode) in [(place.path(), 0o755), (&*binary, 0o755), (&*room, 0o1777)] {
