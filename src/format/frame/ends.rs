@@ -92,7 +92,7 @@ impl<'s> StreamEnds<'s> {
 }
 
 /// A file whose last bytes are in memory.
-pub(super) struct TailInMemory<'s> {
+pub struct TailInMemory<'s> {
     source: &'s mut dyn ReadAt,
     /// The offset of `bytes` in the file.
     start: u64,
@@ -100,6 +100,11 @@ pub(super) struct TailInMemory<'s> {
 }
 
 impl<'s> TailInMemory<'s> {
+    /// A file of `size` bytes whose last bytes are `bytes`.
+    pub fn new(source: &'s mut dyn ReadAt, size: u64, bytes: Vec<u8>) -> Self {
+        TailInMemory { source, start: size.saturating_sub(bytes.len() as u64), bytes }
+    }
+
     /// Reads the last `len` bytes of a file of `size` bytes, or all if there are fewer. `Corrupt` if the file is
     /// shorter.
     pub fn read(source: &'s mut dyn ReadAt, name: &str, size: u64, len: u64) -> Result<Self> {

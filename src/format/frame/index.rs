@@ -13,7 +13,7 @@ use crate::format::ReadAt;
 
 /// Bytes at the end of a file that are read with one call: the table of about 500 frames, which may hold 2 GB. The rest
 /// of a longer table is read after that.
-const TABLE_LEN: u64 = 4096;
+pub const TABLE_LEN: u64 = 4096;
 
 /// The checked seek table of one file. It never changes, so threads may share it through an `Arc`.
 #[derive(Debug)]

@@ -35,8 +35,8 @@ pub use buffers::Decoded;
 pub use cache::{FrameCache, RecentFrames};
 #[cfg(test)]
 pub use codec::OUT_OF_MEMORY;
-pub use ends::StreamEnds;
-pub use index::{FrameIndex, FramePart};
+pub use ends::{StreamEnds, TailInMemory};
+pub use index::{FrameIndex, FramePart, TABLE_LEN};
 pub use lazy::Frame;
 pub use stream::{read_beginning, read_stream};
 pub use writer::{FrameWriter, PART_SIZE_MIN, Written, WrittenPart};

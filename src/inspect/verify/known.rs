@@ -6,14 +6,15 @@ use std::collections::HashMap;
 use crate::contents::{RightContents, StateArchives};
 use crate::entry::Hash;
 use crate::error::{Error, Kind, Result};
-use crate::format::{ArchiveFile, FrameIndex, ReadAt};
+use crate::format::frame::{TABLE_LEN, TailInMemory};
+use crate::format::{ArchiveFile, FrameIndex};
 use crate::job::{Counter, Job, VerifyScope};
 use crate::store::{ComingReads, NEW_FULL, Store, StoredFile, archive_fault};
 
 /// Number of stored bytes read at a time.
 const BLOCK: usize = 1 << 20;
-/// The bytes at the end of a file that are kept while it is read. Usually they contain its seek table.
-const TAIL: usize = 4096;
+/// The bytes at the end of a file that are kept while it is read.
+const TAIL: usize = TABLE_LEN as usize;
 
 /// The results for the files of one key.
 #[derive(Default)]
@@ -66,7 +67,7 @@ impl KnownBytes {
                 VerifyScope::Contents => CheckedFile::read(store, wanted, listed, &mut self.coming, job)?,
                 VerifyScope::Presence => CheckedFile::look_up(store, wanted, listed)?,
                 VerifyScope::Part { .. } => {
-                    CheckedFile::look_up(store, wanted, listed)?.open(store, wanted, &[])?
+                    CheckedFile::look_up(store, wanted, listed)?.open(store, wanted, Vec::new())?
                 }
             };
             self.files.insert(wanted.name.clone(), stored);
@@ -102,7 +103,7 @@ impl CheckedFile {
         if !matches!(whole, Ok((size, _)) if size == wanted.size) {
             tail.clear();
         }
-        CheckedFile { whole, opens: Ok(wanted.stream) }.open(store, wanted, &tail)
+        CheckedFile { whole, opens: Ok(wanted.stream) }.open(store, wanted, tail)
     }
 
     /// Looks whether a file is there with its size, and takes its digest and its stream for granted. If its `listed`
@@ -128,9 +129,9 @@ impl CheckedFile {
 
     /// Reads the index of a file that is whole. `tail` has the last bytes of the file, as far as they are known. An
     /// error ends the verify.
-    fn open(self, store: &mut dyn Store, wanted: &ArchiveFile, tail: &[u8]) -> Result<Self> {
-        let start = wanted.size.saturating_sub(tail.len() as u64);
-        let mut file = KnownTail { file: StoredFile { store, name: &wanted.name }, start, tail };
+    fn open(self, store: &mut dyn Store, wanted: &ArchiveFile, tail: Vec<u8>) -> Result<Self> {
+        let mut stored = StoredFile { store, name: &wanted.name };
+        let mut file = TailInMemory::new(&mut stored, wanted.size, tail);
         let opened = match &self.whole {
             Ok(_) => FrameIndex::open(&mut file, &wanted.name, wanted.size, wanted.compressed()),
             Err(error) => Err(error.clone()),
@@ -147,23 +148,6 @@ impl CheckedFile {
 fn wanted_fault(wanted: &ArchiveFile, found: Option<u64>) -> Option<Error> {
     let (kind, what) = archive_fault(wanted, found)?;
     Some(Error::new(kind, "verify", format!("{what}; {NEW_FULL}")).at(&wanted.name))
-}
-
-/// A stored file whose last bytes are in memory.
-struct KnownTail<'f> {
-    file: StoredFile<'f>,
-    /// The offset of `tail` in the file.
-    start: u64,
-    tail: &'f [u8],
-}
-
-impl ReadAt for KnownTail<'_> {
-    fn read_at(&mut self, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        match offset.checked_sub(self.start).filter(|_| !self.tail.is_empty()) {
-            Some(offset) => self.tail.read_at(offset, buf),
-            None => self.file.read_at(offset, buf),
-        }
-    }
 }
 
 /// Reads a stored file to its end, and puts its last [`TAIL`] bytes into `tail`. The end is where the state and the
