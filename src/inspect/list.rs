@@ -8,8 +8,8 @@ use crate::pool::Pool;
 use crate::stamp::Time;
 use crate::store::open_selected;
 use crate::store::{
-    Catalog, ComingReads, KeyListing, LockMode, NEW_FULL, Need, StatelessArchives, Store, Summaries,
-    archive_fault, lock, require_existing,
+    Catalog, ComingReads, KeyListing, LockMode, NEW_FULL, Need, ReadingAhead, StatelessArchives, Store,
+    Summaries, archive_fault, lock, require_existing,
 };
 
 use crate::store::report::{
@@ -96,19 +96,8 @@ fn list_key(
     unread: &mut Unread,
     job: &mut Job,
 ) -> Result<()> {
-    store.start_reading_ahead(job.cancel());
-    let done = list_states(store, catalog, listed, unread, job);
-    store.stop_reading_ahead();
-    done
-}
-
-fn list_states(
-    store: &mut dyn Store,
-    catalog: Catalog,
-    listed: Listed,
-    unread: &mut Unread,
-    job: &mut Job,
-) -> Result<()> {
+    let mut ahead = ReadingAhead::start(store, job.cancel());
+    let store = ahead.store();
     let files: Vec<_> = catalog.states().cloned().collect();
     let mut coming = ComingReads::summaries(files.iter());
     let mut summaries = Summaries::default();

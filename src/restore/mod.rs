@@ -24,7 +24,8 @@ use crate::job::{Counter, Job, Options, Overwrite, Phase};
 use crate::platform::Dir;
 use crate::pool::Pool;
 use crate::store::{
-    LockMode, Need, OwnPlaces, Store, begin, lock, open_selected, open_selected_part, path_bytes,
+    LockMode, Need, OwnPlaces, ReadingAhead, Store, begin, lock, open_selected, open_selected_part,
+    path_bytes,
 };
 
 use hard_link_names::InodeLookup;
@@ -62,9 +63,9 @@ pub fn restore(store: &mut dyn Store, key: &str, dest: &std::path::Path, job: &m
     let totals = state.trailer().totals;
     job.report.count(Counter::Entries, totals.entries);
     job.report.count(Counter::Bytes, totals.bytes);
-    store.start_reading_ahead(job.cancel());
-    let built = build(store, (&mut state, &mut selection, plan), (pool, own), &mut target, job);
-    store.stop_reading_ahead();
+    let mut ahead = ReadingAhead::start(store, job.cancel());
+    let built = build(ahead.store(), (&mut state, &mut selection, plan), (pool, own), &mut target, job);
+    drop(ahead);
     if job.options.dry_run {
         return built.map(drop);
     }

@@ -52,7 +52,7 @@ pub use newest::{Newest, all_damaged, far_after, newest, newest_file};
 pub use open::{check_expected, open_selected, open_selected_part};
 pub use own::OwnPlaces;
 pub use partial_states::{PartialFile, is_current};
-pub use read_ahead::ComingReads;
+pub use read_ahead::{ComingReads, ReadingAhead};
 pub use stateless::StatelessArchives;
 pub use states::{KeyStates, LostLayer};
 pub use summaries::Summaries;
@@ -127,9 +127,9 @@ pub trait Store {
     /// of the object, 0 bytes mean that `offset` is at or past the end. `NotFound` if there is no object `name`.
     fn read_at(&mut self, name: &str, offset: u64, buf: &mut [u8]) -> Result<usize>;
 
-    /// From now on, [`Store::read_ahead`] may begin reads on other threads, until [`Store::stop_reading_ahead`]. Reads
-    /// that have not begun when `cancel` is set are left out. A store that is called by one thread only, or that is a
-    /// directory, reads nothing ahead.
+    /// From now on, [`Store::read_ahead`] may begin reads on other threads, until [`Store::stop_reading_ahead`].
+    /// [`ReadingAhead`] calls both. Reads that have not begun when `cancel` is set are left out. A store that is called
+    /// by one thread only, or that is a directory, reads nothing ahead.
     fn start_reading_ahead(&mut self, _cancel: &Cancel) {}
 
     /// Begins to read a range that [`Store::read_at`] will be asked for soon. False if the store does not, for now or

@@ -30,6 +30,26 @@ const CALL_MAX: u64 = 4 << 20;
 /// this length is read whole with one call.
 const SUMMARY: u64 = 64 << 10;
 
+/// A store that reads ahead as long as this value exists, also if the operation panics.
+pub struct ReadingAhead<'s>(&'s mut dyn Store);
+
+impl<'s> ReadingAhead<'s> {
+    pub fn start(store: &'s mut dyn Store, cancel: &Cancel) -> Self {
+        store.start_reading_ahead(cancel);
+        ReadingAhead(store)
+    }
+
+    pub fn store(&mut self) -> &mut dyn Store {
+        self.0
+    }
+}
+
+impl Drop for ReadingAhead<'_> {
+    fn drop(&mut self) {
+        self.0.stop_reading_ahead();
+    }
+}
+
 /// The ranges of files that an operation reads next, in this order.
 #[derive(Default)]
 pub struct ComingReads(VecDeque<(String, Range<u64>)>);

@@ -55,15 +55,6 @@ pub struct ibt_storage {
     functions: Option<Arc<StorageFunctions>>,
 }
 
-/// Ends the threads that read ahead, also if the operation panics.
-struct EndOfReading<'s>(&'s mut dyn Store);
-
-impl Drop for EndOfReading<'_> {
-    fn drop(&mut self) {
-        self.0.stop_reading_ahead();
-    }
-}
-
 impl ibt_storage {
     pub(super) fn new(store: impl Store + Send + 'static) -> Self {
         ibt_storage::of_boxed(Box::new(store))
@@ -106,7 +97,7 @@ impl ibt_storage {
         match self.store.try_lock() {
             Ok(held) => Some(held),
             Err(TryLockError::WouldBlock) => None,
-            // What a panic could leave behind in memory, the threads that read ahead, ended with the call.
+            // A store has no state in memory that a panic could leave inconsistent.
             Err(TryLockError::Poisoned(held)) => Some(held.into_inner()),
         }
     }
@@ -121,8 +112,7 @@ impl ibt_storage {
         match self.try_lock() {
             Some(mut held) => {
                 held.watch(cancel);
-                let reading = EndOfReading(&mut **held);
-                body(&mut *reading.0)
+                body(&mut **held)
             }
             None => Err(Error::new(Kind::Busy, doing, HANDLE_IN_USE)),
         }

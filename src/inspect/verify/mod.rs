@@ -25,8 +25,8 @@ use crate::job::{Counter, Job, Phase, Problem, ProblemKind, Select, VerifyScope}
 use crate::pool::Pool;
 use crate::stamp::{Stamp, Time};
 use crate::store::{
-    Catalog, ComingReads, KeyListing, KeyStates, LockMode, Need, StateFile, StatelessArchives, Store,
-    StoredFile, Summaries, check_expected, lock, require_existing,
+    Catalog, ComingReads, KeyListing, KeyStates, LockMode, Need, ReadingAhead, StateFile, StatelessArchives,
+    Store, StoredFile, Summaries, check_expected, lock, require_existing,
 };
 
 use crate::store::report::{
@@ -107,20 +107,8 @@ fn verify_key(
             state_files(catalog)
         }
     };
-    store.start_reading_ahead(job.cancel());
-    let checked = verify_states(store, catalog, states, (selects, listed), unread, job);
-    store.stop_reading_ahead();
-    checked
-}
-
-fn verify_states(
-    store: &mut dyn Store,
-    catalog: &Catalog,
-    states: Vec<StateFile>,
-    (selects, listed): (bool, Listed),
-    unread: &mut Unread,
-    job: &mut Job,
-) -> Result<()> {
+    let mut ahead = ReadingAhead::start(store, job.cancel());
+    let store = ahead.store();
     let (states, entries, bytes) = scan(store, catalog, states, (selects, listed), unread, job)?;
     job.phase(Phase::Verify, entries, bytes)?;
     let pool = Pool::start(job.options.threads)?;
